@@ -1,0 +1,1 @@
+"""From a Graph to SystemVerilog: arithmetic, schedule, emitters."""

@@ -1,0 +1,1 @@
+"""Running the RTL in Verilator and cocotb, comparing, evidence."""

@@ -1,0 +1,1 @@
+"""Training, pruning, data sets. Imports TensorFlow, inside functions."""
