@@ -1,0 +1,242 @@
+"""Rules of a model.yaml over several keys; what pydantic's field types cannot say."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from hwgen.spec_quantizers import quantizer_fault
+from hwgen.spec_yaml import Document
+
+SOURCES = {"model": ("layers", "builder", "file"), "data": ("set", "npz", "loader")}
+_WORDS = """
+module endmodule input output inout wire reg logic bit int integer real signed unsigned begin end if else for
+case assign always initial function task class package import export program interface parameter localparam
+generate and or not xor nand nor buf do while new this super static void union struct enum type typedef
+default return bool char double float long short template typename namespace using operator private public
+protected try catch table tb property sequence assert assume cover force release wait fork join event time
+string ref var
+"""
+RESERVED = frozenset(_WORDS.split())
+"""Words that cannot name a module or a C++ function."""
+
+
+class _Look:
+    """The raw values, whatever their types: every check is tolerant, so that all errors show at once."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def get(self, path: str, default: Any = None) -> Any:
+        at: Any = self.document.value
+        for step in path.split("."):
+            at = at.get(step) if isinstance(at, dict) else None
+        return default if at is None else at
+
+    def has(self, path: str) -> bool:
+        return self.get(path) is not None
+
+    def table(self, path: str) -> dict[str, Any]:
+        value = self.get(path)
+        return value if isinstance(value, dict) else {}
+
+    def layers(self) -> list[dict[str, Any]]:
+        value = self.get("model.layers")
+        return [layer for layer in value if isinstance(layer, dict)] if isinstance(value, list) else []
+
+
+def check(document: Document, folder: Path) -> None:
+    """Record every breach of the rules that pydantic does not know.
+
+    Parameters
+    ----------
+    document : Document
+        With layers normalised and overrides applied.
+    folder : Path
+        Where the YAML stands.
+    """
+    look = _Look(document)
+    _check_name(look)
+    _check_sources(look)
+    _check_files(look, folder)
+    _check_layer_names(look)
+    _check_hardware(look)
+    _check_not_yet(look)
+    _check_quantizers(look)
+
+
+def _check_name(look: _Look) -> None:
+    name = look.get("model.name")
+    if not isinstance(name, str):
+        return
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in RESERVED:
+        what = "a reserved word cannot be a module's name" if name in RESERVED else "not an identifier"
+        hint = None if look.document.place("model.name").text else "write model.name: it names the top module"
+        better = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "net"
+        better = f"net_{better}" if better in RESERVED or not better[0].isalpha() else better
+        found = None if hint is None else name
+        more = {"found": found} if found else {}
+        look.document.fail("model.name", what, expected=better, hint=hint, **more)
+
+
+def _check_sources(look: _Look) -> None:
+    for section, keys in SOURCES.items():
+        said = [k for k in keys if look.has(f"{section}.{k}")]
+        if len(said) > 1:
+            for key in said[1:]:
+                look.document.fail(
+                    f"{section}.{key}", f"excludes {section}.{said[0]}", expected=f"one of {', '.join(keys)}"
+                )
+        elif not said and (section == "model" or isinstance(look.get(section), dict)):
+            options = ", ".join(f"{section}.{k}" for k in keys)
+            look.document.fail(section, "does not say what to use", expected=f"one of {options}", found=None)
+    if look.has("model.layers") and not look.layers() and isinstance(look.get("model.layers"), list):
+        look.document.fail("model.layers", "no layers", expected="- QDense: {name: fc1, units: 64}")
+    if not look.has("data"):
+        if look.has("model.layers") and not look.has("train.weights"):
+            look.document.fail(
+                "data", "a described network needs data to train on", expected="data.set, data.npz or data.loader"
+            )
+        if look.has("compress.pruning"):
+            look.document.fail("compress.pruning", "pruning fine-tunes the network, which needs data", expected="data:")
+        if look.has("model.layers") and not look.has("model.input_shape"):
+            look.document.fail("model.input_shape", "required without data", expected="as [16]", found=None)
+        if look.has("verify.require.accuracy"):
+            look.document.fail("verify.require.accuracy", "accuracy cannot be measured without data", expected="data:")
+    for key in ("weight", "bias", "activation"):
+        for source, reason in (("file", "a brought model has its own"), ("builder", "the builder says its own")):
+            if look.has(f"model.{source}") and look.has(f"precision.{key}"):
+                look.document.fail(
+                    f"precision.{key}", f"quantizers cannot be filled in: {reason}", expected="no such key"
+                )
+
+
+def _check_files(look: _Look, folder: Path) -> None:
+    base = folder / str(look.get("base", "."))
+    for key, what in (("model.file", "model file"), ("data.npz", "data file")):
+        name = look.get(key)
+        if isinstance(name, str) and not (base / name).is_file():
+            state = "is a folder" if (base / name).is_dir() else "does not exist"
+            files = [p.name for p in (base / name).parent.glob("*")] if (base / name).parent.is_dir() else []
+            close = difflib.get_close_matches(Path(name).name, files, 1)
+            hint = f"did you mean {Path(name).with_name(close[0])}?" if close else "paths are relative to the YAML file"
+            look.document.fail(key, f"the {what} {state}", expected=str(base / name), hint=hint)
+    for key in ("model.builder", "data.loader"):
+        text = look.get(key)
+        module = (
+            text.partition(":")[0] if isinstance(text, str) and re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text) else None
+        )
+        if module is not None and find_module(module, base) is None:
+            hint = f"looked in {base} and in Python's path"
+            look.document.fail(key, "there is no such Python module", expected="package.module:function", hint=hint)
+
+
+def find_module(name: str, base: Path) -> Path | None:
+    """Return the source file of a Python module, in `base` first, then in Python's path; nothing is imported."""
+    parts = Path(*name.split("."))
+    for root in [base, *(Path(p or ".") for p in sys.path)]:
+        for candidate in (root / parts.with_name(parts.name + ".py"), root / parts / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _check_layer_names(look: _Look) -> None:
+    names: dict[str, int] = {}
+    for index, layer in enumerate(look.layers()):
+        path = f"model.layers[{index}].name"
+        name = layer.get("args", {}).get("name")
+        if name is None:
+            continue
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+            look.document.fail(path, "a layer's name must be an identifier", expected="letters, digits and _")
+        elif name in names:
+            first = look.document.place(f"model.layers[{names[name]}].name").where
+            look.document.fail(path, f"two layers are called {name}", expected=f"another name; the first is at {first}")
+        else:
+            names[name] = index
+    if not look.has("model.layers"):
+        return
+    for section in ("precision.layers", "hardware.layers", "compress.pruning.layers"):
+        for name in look.table(section):
+            if name not in names:
+                close = difflib.get_close_matches(name, list(names), 1)
+                expected = f"{close[0]}?" if close else f"one of {', '.join(names) or 'none: no layer has a name'}"
+                look.document.fail(f"{section}.{name}", "no layer has this name", expected=expected, found=name)
+
+
+def _check_hardware(look: _Look) -> None:
+    parallel = look.get("hardware.io_type", "io_parallel") == "io_parallel"
+    rates = [k for k in ("interval_cycles", "throughput_hz", "latency_us") if look.has(f"hardware.target.{k}")]
+    for key in rates[1:]:
+        look.document.fail(
+            f"hardware.target.{key}", f"excludes hardware.target.{rates[0]}", expected="at most one of them"
+        )
+    reuse = ["hardware.reuse_factor"] + [f"hardware.layers.{n}.reuse_factor" for n in look.table("hardware.layers")]
+    for path in reuse:
+        value = look.get(path)
+        if value is None:
+            continue
+        if rates:
+            look.document.fail(path, f"excludes hardware.target.{rates[0]}", expected="one of the two")
+        if isinstance(value, int) and value > 1 and parallel:
+            look.document.fail(
+                path,
+                "io_parallel uses every multiplier once a clock",
+                expected="reuse_factor: 1, or io_type: io_stream, which folds",
+            )
+    strategies = ["hardware.strategy"] + [f"hardware.layers.{n}.strategy" for n in look.table("hardware.layers")]
+    for path in strategies:
+        if look.get(path) == "resource" and parallel:
+            look.document.fail(
+                path,
+                "io_parallel folds nothing",
+                expected="distributed_arithmetic or latency; resource is for io_stream",
+            )
+    if parallel:
+        for key in ("max_multipliers", "max_dsp"):
+            if look.has(f"hardware.target.{key}"):
+                look.document.fail(
+                    f"hardware.target.{key}",
+                    "io_parallel shares no multiplier",
+                    expected="io_type: io_stream, which folds",
+                )
+    elif look.get("hardware.handshake") == "none":
+        look.document.fail("hardware.handshake", "io_stream needs its handshake", expected="valid_ready")
+
+
+def _check_not_yet(look: _Look) -> None:
+    """Refuse, by name, what this version does not do; nothing is ignored silently."""
+    later = "not in this version of hwgen"
+    if look.get("hardware.io_type") == "io_stream":
+        look.document.fail("hardware.io_type", f"io_stream is {later}", expected="io_parallel")
+    if look.get("outputs.handoff"):
+        look.document.fail(
+            "outputs.handoff", f"hand-off is {later}", expected="[]", found=str(look.get("outputs.handoff"))
+        )
+    if look.get("outputs.emulator") is True:
+        look.document.fail("outputs.emulator", f"the emulator package is {later}", expected="false")
+    if look.get("verify.netlist") is True:
+        look.document.fail("verify.netlist", f"netlist simulation is {later}", expected="auto or false")
+
+
+def _check_quantizers(look: _Look) -> None:
+    for scope in ["precision", *(f"precision.layers.{name}" for name in look.table("precision.layers"))]:
+        for key in ("weight", "bias", "activation"):
+            _check_quantizer(look, f"{scope}.{key}", look.get(f"{scope}.{key}"), f"{scope}.{key}", key == "weight")
+    for index, layer in enumerate(look.layers()):
+        name = layer.get("args", {}).get("name") or layer.get("kind")
+        for key, value in layer.get("args", {}).items():
+            if key.endswith("_quantizer") or (key == "activation" and layer.get("kind") == "QActivation"):
+                weight = key in ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+                _check_quantizer(look, f"model.layers[{index}].{key}", value, f"{name}.{key}", weight)
+
+
+def _check_quantizer(look: _Look, path: str, text: Any, shown: str, weight: bool) -> None:
+    fault = quantizer_fault(text, weight) if isinstance(text, str) else None
+    if fault is not None:
+        what, found, expected = fault
+        look.document.fail(path, what, shown=shown, found=found, expected=expected)
