@@ -85,12 +85,14 @@ def _check_name(look: _Look) -> None:
 def _check_sources(look: _Look) -> None:
     for section, keys in SOURCES.items():
         said = [k for k in keys if look.has(f"{section}.{k}")]
+        if said == ["set", "npz"]:
+            said = ["npz"]  # the file, of the kind that `set` names
         if len(said) > 1:
             for key in said[1:]:
                 look.document.fail(
                     f"{section}.{key}", f"excludes {section}.{said[0]}", expected=f"one of {', '.join(keys)}"
                 )
-        elif not said and (section == "model" or isinstance(look.get(section), dict)):
+        elif not said and isinstance(look.get(section), dict):
             options = ", ".join(f"{section}.{k}" for k in keys)
             look.document.fail(section, "does not say what to use", expected=f"one of {options}", found=None)
     if look.has("model.layers") and not look.layers() and isinstance(look.get("model.layers"), list):

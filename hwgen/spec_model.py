@@ -87,14 +87,14 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
-    """Where frames come from (exactly one source); the network sees ``x * scale + offset``."""
+    """Where frames come from; the network sees ``x * scale + offset``. `set` beside `npz` says what the file holds."""
 
     set: str | None = None
     npz: str | None = None
     loader: Function | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    scale: float | list[float] = 1.0
-    offset: float | list[float] = 0.0
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 class TrainSection(Section):

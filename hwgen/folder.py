@@ -1,0 +1,135 @@
+"""The build folder: its lock, its manifest (which stage is complete, from what, with what outputs), its disk errors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import hwgen
+from hwgen.digests import folder_digests
+from hwgen.errors import OutputError
+from hwgen.files import json_bytes, write_if_changed
+
+EVIDENCE, HIDDEN_EVIDENCE = "verification.json", ".verification.json"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+
+
+class BuildFolder:
+    """A build folder held by this process; a context manager.
+
+    A stage counts as complete only by its entry in manifest.json, which is written after its outputs and taken out
+    before it starts again: whatever interrupts a build, the folder stays consistent.
+
+    Raises
+    ------
+    OutputError
+        On entry, if the folder cannot be made or written, is not one of hwgen's, or another build is at work in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.made: list[Path] = []
+        self._lock: Any = None
+        self._stages: dict[str, Any] = {}
+
+    def __enter__(self) -> BuildFolder:
+        where, hint = str(self.path), "choose another folder with --out"
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError("the output folder is a file", where=where, hint=hint)
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "manifest.json").is_file():
+            raise OutputError("the output folder is not empty, and hwgen did not make it", where=where, hint=hint)
+        self.made = [p for p in (self.path, self.path.parent) if not p.is_dir()]
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError("another build is at work in this folder", where=where, hint="wait, or --out") from error
+        self._stages = read_manifest(self.path)
+        self._save()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.close()
+
+    def is_fresh(self, stage: str, key: str, writes: Sequence[str]) -> bool:
+        """Return whether a stage is complete for `key` and its outputs are as it left them."""
+        entry = self._stages.get(stage)
+        if entry is None or entry.get("key") != key:
+            return False
+        hidden = self.path / HIDDEN_EVIDENCE
+        if EVIDENCE in writes and hidden.is_file() and not (self.path / EVIDENCE).exists():
+            hidden.replace(self.path / EVIDENCE)
+        return bool(folder_digests(self.path, writes) == entry["outputs"])
+
+    def begin(self, stage: str) -> None:
+        """Note that a stage starts: it is complete no more, and no evidence stands until `verify` has been reached."""
+        self._stages.pop(stage, None)
+        self._save()
+        with disk_errors(self.path):
+            if (self.path / EVIDENCE).is_file():
+                (self.path / EVIDENCE).replace(self.path / HIDDEN_EVIDENCE)
+            if stage == "verify":
+                (self.path / HIDDEN_EVIDENCE).unlink(missing_ok=True)
+
+    def finish(self, stage: str, key: str, writes: Sequence[str], seconds: float) -> None:
+        """Note that a stage is complete."""
+        outputs = folder_digests(self.path, writes)
+        self._stages[stage] = {"key": key, "seconds": round(seconds, 2), "outputs": outputs}
+        self._save()
+
+    def forget(self) -> None:
+        """Remove the folder if this build made it and no stage but `spec` wrote into it."""
+        if self.path in self.made and set(self._stages) <= {"spec"}:
+            shutil.rmtree(self.path, ignore_errors=True)
+            if self.path.parent in self.made:
+                with contextlib.suppress(OSError):
+                    self.path.parent.rmdir()
+
+    def _save(self) -> None:
+        document = {"version": 1, "hwgen": hwgen.__version__, "stages": self._stages}
+        write_if_changed(self.path / "manifest.json", json_bytes(document))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the stages of ``manifest.json``; empty if there is none, or none that can be read."""
+    try:
+        document = json.loads((folder / "manifest.json").read_text())
+        stages = document["stages"]
+        return dict(stages) if document["version"] == 1 and isinstance(stages, dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk, met anywhere below, into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = _disk_reason(error)
+        if reason is None:
+            raise
+        raise OutputError(
+            f"cannot write: {reason}",
+            where=str(error.filename or folder),
+            hint="free some space or choose another folder with --out; the same command resumes",
+        ) from error
+
+
+def _disk_reason(error: OSError) -> str | None:
+    """Return what is wrong with the disk; h5py hides the number in the text."""
+    if error.errno in DISK_ERRORS or isinstance(error, FileExistsError | NotADirectoryError):
+        return error.strerror or str(error)
+    return "No space left on device" if "No space left" in str(error) else None

@@ -1,0 +1,218 @@
+"""The bodies of the stages listed in `flow.py`: each reads and writes the build folder, and calls its sub-package.
+
+Sub-packages are imported inside the bodies: TensorFlow is only loaded when `train`, `compress` or `lower` really run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwgen.errors import ToolMissing
+from hwgen.files import FileSet, json_bytes, write_if_changed
+from hwgen.spec import ModelSpec, resolved_yaml
+
+if TYPE_CHECKING:
+    from hwgen.ir import Graph
+    from hwgen.train.data import DataSet
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass
+class Context:
+    """What every stage is given: the model.yaml, the build folder, and where to say what it is at.
+
+    A body clears `complete` if its work could not be finished; it then runs again next time. `missing` keeps the
+    tool that was not there, if that is why.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    progress: Progress
+    retrain: bool = False
+    trust: bool = False
+    complete: bool = True
+    missing: ToolMissing | None = field(default=None)
+
+    @cached_property
+    def data(self) -> DataSet | None:
+        """The data set, loaded once."""
+        from hwgen.train.data import load_data
+
+        self.progress("loading data", None)
+        return load_data(self.spec)
+
+    def write_json(self, path: str, value: Any) -> None:
+        """Write a JSON file into the build folder."""
+        write_if_changed(self.folder / path, json_bytes(value))
+
+    def read_json(self, path: str) -> Any:
+        """Read a JSON file of the build folder."""
+        return json.loads((self.folder / path).read_text())
+
+
+Body = Callable[[Context], None]
+
+
+def write_spec(context: Context) -> None:
+    """Write resolved.yaml."""
+    FileSet({"resolved.yaml": resolved_yaml(context.spec, context.folder)}).write(context.folder)
+
+
+def train(context: Context) -> None:
+    """Make the network, refuse what cannot become hardware, train it (or take its weights)."""
+    from hwgen.lower.check import check_model
+    from hwgen.train.build import make_model
+    from hwgen.train.fit import train_model
+    from hwgen.train.metrics import metric_name
+    from hwgen.train.store import save_model
+
+    spec, data = context.spec, context.data
+    context.progress("making the network", None)
+    model = make_model(spec, data, trust=context.trust)
+    check_model(model, spec)
+    result = train_model(spec, data, model, context.progress, retrain=context.retrain)
+    save_model(result.model, context.folder / "train" / "model.keras")
+    report = {
+        "version": 1,
+        "metric": metric_name(spec.train.metric, data.integer_labels) if data else None,
+        "source": result.source,
+        "float": result.float_metric,
+        "quantized": result.quantized_metric,
+        "data": data.describe() if data else None,
+        "history": result.history,
+    }
+    context.write_json("reports/train.json", report)
+
+
+def compress(context: Context) -> None:
+    """Prune and fine-tune; without `compress.pruning` the network stays as it is."""
+    target = context.folder / "compress" / "model.keras"
+    report: dict[str, Any] = {"version": 1, "pruned": None, "sparsity": {}}
+    if context.spec.compress.pruning is None:
+        write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
+    else:
+        from hwgen.train.prune import compress_model
+        from hwgen.train.store import load_model, save_model
+
+        model = load_model(context.folder / "train" / "model.keras", trust=context.trust)
+        result = compress_model(context.spec, context.data, model, context.progress)
+        save_model(result.model, target)
+        report |= {"pruned": result.metric, "sparsity": result.sparsity}
+    context.write_json("reports/compress.json", report)
+
+
+def lower(context: Context) -> None:
+    """Make the graph and the HLS project, choose the vectors, and compare QKeras, graph and HLS C++ on them."""
+    from hwgen.ir import graph_files
+    from hwgen.ir.vectors import make_vectors, save_vectors
+    from hwgen.lower import firmware
+    from hwgen.lower.check import check_model
+    from hwgen.lower.lower import lower_model
+    from hwgen.lower.reference import QKerasReference
+    from hwgen.report.score import graph_score, weight_counts
+    from hwgen.sim.compare import pair_row
+    from hwgen.train.store import load_model
+
+    spec, folder, data = context.spec, context.folder, context.data
+    model = load_model(folder / "compress" / "model.keras", trust=context.trust)
+    check_model(model, spec)
+    lowered = lower_model(model, spec, context.progress)
+    graph = lowered.graph
+    replace_folder(graph_files(graph), folder / "graph")
+    context.progress("writing the HLS project", None)
+    firmware.write_project(model, lowered, spec, folder / "firmware")
+    context.progress("choosing vectors", None)
+    vectors = make_vectors(graph, on_grid(graph, data), spec.verify.random_vectors, spec.verify.seed)
+    save_vectors(folder / "tb" / "vectors.npz", vectors)
+    context.progress("evaluating the graph", None)
+    expected = {name: graph.evaluate(frames) for name, frames in vectors.items()}
+    context.progress("running QKeras", None)
+    reference = QKerasReference(model, graph, spec)
+    pairs = [pair_row("qkeras", "graph", {name: reference.run(v) for name, v in vectors.items()}, expected, graph)]
+    try:
+        emulator = firmware.Emulator.build(folder / "firmware", context.progress)
+        context.progress("running the HLS C++", None)
+        emulated = {name: emulator.run(v) for name, v in vectors.items()}
+        pairs.append(pair_row("graph", "hls_cpp", expected, emulated, graph))
+    except ToolMissing as error:
+        context.complete, context.missing = False, error
+    context.write_json("reports/pairs.json", {"version": 1, "pairs": pairs})
+    report = {
+        "version": 1,
+        "integer": graph_score(spec, data, graph, expected["test"]) if data else None,
+        "weights": weight_counts(graph),
+        "notes": lowered.notes,
+    }
+    context.write_json("reports/lower.json", report)
+
+
+def on_grid(graph: Graph, data: DataSet | None) -> dict[str, Any] | None:
+    """Return the test part as integers of the graph's inputs: what the host sends."""
+    if data is None:
+        return None
+    names = list(data.inputs) or [node.name for node in graph.inputs]
+    arrays = dict(zip(names, data.xs_test, strict=True))
+    if set(arrays) != {node.name for node in graph.inputs}:
+        arrays = dict(zip([node.name for node in graph.inputs], data.xs_test, strict=True))
+    return {node.name: node.fmt.quantize(arrays[node.name].reshape(-1, *node.shape)) for node in graph.inputs}
+
+
+def rtl(context: Context) -> None:
+    """Generate the RTL; its predicted latency and interval are on the disk before any SystemVerilog is."""
+    from hwgen.ir import load_graph
+    from hwgen.rtl import RtlOptions, generate
+
+    hardware = context.spec.hardware
+    context.progress("generating SystemVerilog", None)
+    options = RtlOptions(
+        clock_period_ns=hardware.clock_period_ns,
+        strategy=hardware.strategy,
+        handshake=hardware.handshake,
+        axis_bytes=hardware.axis_bytes,
+        part=hardware.part,
+        layer_strategy={name: layer.strategy for name, layer in hardware.layers.items() if layer.strategy},
+    )
+    design = generate(load_graph(context.folder / "graph"), options)
+    prediction = {
+        "version": 1,
+        "latency_cycles": design.predicted.latency_cycles,
+        "interval_cycles": design.predicted.interval_cycles,
+        "clock_period_ns": hardware.clock_period_ns,
+    }
+    context.write_json("reports/prediction.json", prediction)
+    replace_folder(design.files, context.folder / "rtl")
+
+
+def verify(context: Context) -> None:
+    """Simulate the RTL and write the evidence."""
+    from hwgen.sim.verify import VerifyOptions
+    from hwgen.sim.verify import verify as simulate
+
+    wanted = context.spec.verify
+    options = VerifyOptions(
+        vectors=wanted.vectors,
+        seed=wanted.seed,
+        only=None,
+        waves=wanted.waves == "always",
+        stalls=wanted.stalls,
+        budget_s=wanted.budget_s,
+    )
+    evidence = simulate(context.folder, options, context.progress)
+    context.complete = evidence.status == "PASS"
+
+
+def replace_folder(files: Mapping[str, bytes], folder: Path) -> None:
+    """Make `folder` hold exactly `files`: what changed is written, what an earlier build left is removed."""
+    FileSet(files).write(folder)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            shutil.rmtree(path)
