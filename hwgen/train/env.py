@@ -1,0 +1,27 @@
+"""TensorFlow's door: Keras is imported here, quiet, seeded and deterministic."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+
+def import_keras() -> Any:
+    """Return the `keras` module, on TensorFlow, without the log lines; QKeras' classes are registered too."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    keras = importlib.import_module("keras")
+    importlib.import_module("qkeras")
+    return keras
+
+
+def seed_everything(seed: int) -> None:
+    """Make what follows repeatable: Python, NumPy, TensorFlow seeds and deterministic kernels."""
+    keras = import_keras()
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,261 @@
+"""One way to train: compile, fit, keep the best weights of a validation slice. Used by fit and prune."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwgen.errors import SpecError
+from hwgen.fixed import FixedPoint, Overflow, Rounding
+from hwgen.train.data import Array, DataSet
+from hwgen.train.data.load import check_targets
+from hwgen.train.env import import_keras, seed_everything
+from hwgen.train.metrics import evaluate_outputs, is_reconstruction, metric_name
+
+if TYPE_CHECKING:
+    import keras
+
+    from hwgen.spec import ModelSpec
+
+Progress = Callable[[str, float | None], None]
+"""Called with a message and the share done (None: unknown)."""
+
+History = dict[str, list[float]]
+
+VALIDATION_SHARE = 0.1
+"""Share of the training part that chooses the best epoch; the test part never does."""
+
+
+def silent(_message: str, _fraction: float | None) -> None:
+    """A `Progress` that says nothing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is trained for: arrays on the input grid, the loss, the metric."""
+
+    x_fit: tuple[Array, ...]
+    y_fit: Any
+    x_val: tuple[Array, ...]
+    y_val: Any
+    loss: Any
+    metric: str
+    threshold: float
+
+    @property
+    def samples(self) -> int:
+        """Number of training samples."""
+        return len(self.x_fit[0])
+
+
+def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bool = True) -> Task:
+    """Return what to train for; checks that the targets fit the model's outputs.
+
+    Parameters
+    ----------
+    on_grid : bool
+        Whether inputs are rounded to `precision.input` (the float twin sees them as they are).
+    """
+    key = next((k for k in ("set", "npz", "loader") if spec.data and getattr(spec.data, k)), "set")
+    where = f"{spec.line_of(f'data.{key}')}: data.{key}"
+    single = len(model.outputs) == 1
+    xs = grid_inputs(spec, model, data.xs_train) if on_grid else data.xs_train
+    targets = data.y_train
+    if single and is_autoencoder(spec, data, model):
+        targets = data.xs_train[0]
+    elif single:
+        check_targets(data, int(np.prod(model.outputs[0].shape[1:])), where, model.layers[-1].name)
+    chosen, validation = _slices(len(xs[0]), spec.train.seed)
+    part = lambda arrays, index: (  # noqa: E731
+        tuple(a[index] for a in arrays) if isinstance(arrays, tuple) else arrays[index]
+    )
+    return Task(
+        part(xs, chosen),
+        part(targets, chosen),
+        part(xs, validation),
+        part(targets, validation),
+        make_loss(spec, model, targets),
+        metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric"),
+        threshold_of(model),
+    )
+
+
+def is_autoencoder(spec: ModelSpec, data: DataSet, model: keras.Model) -> bool:
+    """Return whether the network reconstructs its input: judged by AUC, outputs of the input's size."""
+    size = int(np.prod(model.outputs[0].shape[1:]))
+    return spec.train.metric == "auc" and size > 1 and is_reconstruction(np.zeros((1, size)), data.xs_train[0][:1])
+
+
+def run(
+    spec: ModelSpec,
+    model: keras.Model,
+    task: Task,
+    *,
+    epochs: int,
+    message: str,
+    progress: Progress,
+    best_from: int = 0,
+    final_rate: float = 0.05,
+    callbacks: tuple[Any, ...] = (),
+) -> History:
+    """Train `model` in place and leave it with its best weights by validation loss.
+
+    Parameters
+    ----------
+    best_from : int
+        The first epoch whose weights may be chosen (pruning: once the masks are final).
+    final_rate : float
+        The learning rate falls along half a cosine to this share of `train.learning_rate`.
+    """
+    if epochs <= 0:
+        return {}
+    keras = import_keras()
+    seed_everything(spec.train.seed)
+    batch = min(spec.train.batch_size, task.samples)
+    steps = epochs * math.ceil(task.samples / batch)
+    rate = keras.optimizers.schedules.CosineDecay(spec.train.learning_rate, steps, alpha=final_rate)
+    model.compile(optimizer=_optimizer(spec, rate), loss=task.loss, jit_compile=False)
+    keeper = _keeper(message, epochs, best_from, progress)
+    fitted = model.fit(
+        list(task.x_fit) if len(task.x_fit) > 1 else task.x_fit[0],
+        _listed(task.y_fit),
+        validation_data=(list(task.x_val) if len(task.x_val) > 1 else task.x_val[0], _listed(task.y_val)),
+        epochs=epochs,
+        batch_size=batch,
+        validation_batch_size=4096,
+        verbose=0,
+        callbacks=[*callbacks, keeper],
+    )
+    return {name: [float(v) for v in values] for name, values in fitted.history.items()}
+
+
+def evaluate(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bool = True) -> float:
+    """Return the model's metric on the whole test part."""
+    xs = grid_inputs(spec, model, data.xs_test) if on_grid else data.xs_test
+    outputs = model.predict(list(xs) if len(xs) > 1 else xs[0], batch_size=4096, verbose=0)
+    name = metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric")
+    if isinstance(outputs, list | tuple):
+        return float(np.mean([evaluate_outputs(name, o, y) for o, y in zip(outputs, data.y_test, strict=True)]))
+    return evaluate_outputs(
+        name, outputs, data.y_test, inputs=data.xs_test[0] if len(xs) == 1 else None, threshold=threshold_of(model)
+    )
+
+
+def grid_inputs(spec: ModelSpec, model: keras.Model, xs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Round samples as the host does: to `precision.input`, half to even, saturating; untouched if there is none."""
+    wanted = spec.precision.input
+    if wanted is None:
+        return xs
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(wanted, dict):
+        unknown = [name for name in names if name not in wanted]
+        if unknown:
+            where = f"{spec.line_of('precision.input')}: precision.input"
+            expected = ", ".join(names)
+            raise SpecError(
+                f"no type for the input {unknown[0]}", where=where, found=", ".join(wanted), expected=expected
+            )
+    texts = [wanted if isinstance(wanted, str) else wanted[name] for name in names]
+    return tuple(_on_grid(x, FixedPoint.parse(text)) for x, text in zip(xs, texts, strict=True))
+
+
+def ends_in(model: keras.Model) -> str | None:
+    """Return ``softmax`` or ``sigmoid`` if the model's (first) output is one, else None."""
+    layer = getattr(model.outputs[0], "_keras_history", (model.layers[-1],))[0]
+    if type(layer).__name__ == "Softmax":
+        return "softmax"
+    name = getattr(getattr(layer, "activation", None), "__name__", None)
+    return name if name in ("softmax", "sigmoid") else None
+
+
+def threshold_of(model: keras.Model) -> float:
+    """Return where a single output says yes: 0.5 after a sigmoid, 0 for a logit."""
+    return 0.5 if ends_in(model) == "sigmoid" else 0.0
+
+
+def make_loss(spec: ModelSpec, model: keras.Model, targets: Any) -> Any:
+    """Return the loss: `train.loss`, or by the targets: cross-entropy for class labels, mse for floats."""
+    if isinstance(targets, tuple):
+        return [_one_loss(spec, model, target, out) for target, out in zip(targets, model.outputs, strict=True)]
+    return _one_loss(spec, model, targets, model.outputs[0])
+
+
+def _one_loss(spec: ModelSpec, model: keras.Model, targets: Array, output: Any) -> Any:
+    keras = import_keras()
+    logits = ends_in(model) is None
+    name = spec.train.loss
+    size = int(np.prod(output.shape[1:]))
+    if name == "auto":
+        integers = np.issubdtype(targets.dtype, np.integer)
+        name = "mse" if not integers else "binary_crossentropy" if size == 1 else "sparse_categorical_crossentropy"
+        if integers and targets.ndim > 1:
+            name = "binary_crossentropy"  # several yes/no labels
+    if name == "binary_crossentropy":
+        return keras.losses.BinaryCrossentropy(from_logits=logits)
+    if name == "sparse_categorical_crossentropy":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    if name == "categorical_crossentropy":
+        return keras.losses.CategoricalCrossentropy(from_logits=logits)
+    try:
+        return keras.losses.get(name)
+    except (ValueError, TypeError) as error:
+        where = f"{spec.line_of('train.loss')}: train.loss"
+        expected = "auto, mse, mae, huber, binary_crossentropy, sparse_categorical_crossentropy, ..."
+        raise SpecError("no such loss in Keras", where=where, found=name, expected=expected) from error
+
+
+def _optimizer(spec: ModelSpec, rate: Any) -> Any:
+    keras = import_keras()
+    try:
+        optimizer = keras.optimizers.get(spec.train.optimizer)
+    except (ValueError, TypeError) as error:
+        where = f"{spec.line_of('train.optimizer')}: train.optimizer"
+        raise SpecError(
+            "no such optimizer in Keras",
+            where=where,
+            found=spec.train.optimizer,
+            expected="adam, adamw, sgd, rmsprop, ...",
+        ) from error
+    optimizer.learning_rate = rate
+    return optimizer
+
+
+def _keeper(message: str, epochs: int, best_from: int, progress: Progress) -> Any:
+    """Return a Keras callback that reports every epoch, and restores the best weights at the end."""
+    keras = import_keras()
+
+    class Keeper(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.best, self.weights = math.inf, None
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            loss = float((logs or {}).get("val_loss", math.inf))
+            if epoch >= best_from and (loss < self.best or self.weights is None):
+                self.best, self.weights = loss, self.model.get_weights()
+            progress(f"{message} {epoch + 1}/{epochs}, loss {loss:.4f}", (epoch + 1) / epochs)
+
+        def on_train_end(self, logs: Any = None) -> None:
+            if self.weights is not None:
+                self.model.set_weights(self.weights)
+
+    return Keeper()
+
+
+def _slices(count: int, seed: int) -> tuple[Array, Array]:
+    """Return (train, validation) indices; at least one sample in each."""
+    order = np.random.default_rng(seed).permutation(count)
+    size = min(max(1, round(count * VALIDATION_SHARE)), count - 1) if count > 1 else 0
+    return (np.sort(order[size:]), np.sort(order[:size])) if size else (order, order)
+
+
+def _on_grid(x: Array, kind: FixedPoint) -> Array:
+    host = FixedPoint(kind.width, kind.integer, kind.signed, Rounding.RND_CONV, Overflow.SAT)
+    return host.to_float(host.quantize(x)).astype(x.dtype)
+
+
+def _listed(arrays: Any) -> Any:
+    return list(arrays) if isinstance(arrays, tuple) else arrays

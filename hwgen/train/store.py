@@ -1,0 +1,156 @@
+"""Model files: `.keras` out; `.keras` and `.h5` in, with everything doubtful refused before it is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwgen.errors import ModelError, OutputError
+from hwgen.train.inspect import corrupt, model_kind, read_config, refuse_code
+from hwgen.train.unwrap import unwrap_config
+
+if TYPE_CHECKING:
+    import keras
+
+NOTES = "hwgen.json"
+"""A member of hwgen's own `.keras` files: what training measured."""
+
+
+def save_model(model: keras.Model, path: Path, notes: dict[str, Any] | None = None) -> None:
+    """Write a model as `.keras`, the same bytes for the same model (no time stamps).
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+        Replaced atomically.
+    notes : dict, optional
+        JSON values kept inside the file; `read_notes` gives them back.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            first, final = Path(folder) / "model.keras", Path(folder) / "final.keras"
+            model.save(first)
+            _repack(first, final, notes or {})
+            final.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path.name}: {error.strerror or error}", where=str(path.parent)) from error
+
+
+def load_model(path: Path, *, trust: bool = False) -> keras.Model:
+    """Load a `.keras` or `.h5` file (QKeras 0.9 or qkeras-v3), pruning wrappers stripped, not compiled.
+
+    Parameters
+    ----------
+    path : Path
+    trust : bool
+        Whether code in the file, or code that it names, may run.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, corrupt, of another framework, would run code (without `trust`), or has layers that
+        neither Keras nor QKeras knows.
+    """
+    config = read_config(path)
+    if not trust:
+        refuse_code(config, path)
+    from hwgen.train.env import import_keras
+
+    keras = import_keras()
+    import qkeras.utils
+
+    objects: dict[str, Any] = {}
+    qkeras.utils._add_supported_quantized_objects(objects)
+    plain, wrapped = unwrap_config(config)
+    try:
+        with _quiet(), _trusting(keras, trust):
+            if wrapped or (model_kind(path) == "h5" and _is_old(config)):
+                from hwgen.train.legacy import load_rebuilt
+
+                return load_rebuilt(path, plain, objects, safe_mode=not trust)
+            return keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=not trust)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _explain(path, error) from error
+
+
+def read_notes(path: Path) -> dict[str, Any]:
+    """Return the notes kept inside a `.keras` file of hwgen; empty for other files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            notes = json.loads(archive.read(NOTES))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _repack(source: Path, target: Path, notes: dict[str, Any]) -> None:
+    """Copy a `.keras` archive with fixed dates and the notes, and without the date in its metadata."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in sorted(old.namelist()):
+            content = old.read(name)
+            if name == "metadata.json":
+                metadata = json.loads(content)
+                metadata["date_saved"] = "1980-01-01@00:00:00"
+                content = json.dumps(metadata).encode()
+            _add(new, name, content)
+        _add(new, NOTES, json.dumps(notes, sort_keys=True).encode())
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED if not name.endswith(".h5") else zipfile.ZIP_STORED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)
+
+
+def _is_old(config: dict[str, Any]) -> bool:
+    """Return whether an architecture was written by Keras 2 (layers without a `module`)."""
+    inner = config.get("config")
+    layers = inner.get("layers", []) if isinstance(inner, dict) else inner if isinstance(inner, list) else []
+    return any(isinstance(layer, dict) and not layer.get("module") for layer in layers)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _trusting(keras: Any, trust: bool) -> Iterator[None]:
+    """Let Keras run a file's code for the time of one load; its switch is global."""
+    from keras.src.saving import serialization_lib
+
+    with serialization_lib.SafeModeScope(not trust):
+        yield
+
+
+def _explain(path: Path, error: Exception) -> ModelError:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError | EOFError | zipfile.BadZipFile | KeyError) or "truncated" in text.lower():
+        return corrupt(path, error)
+    if "Could not locate" in text or "Unknown layer" in text:
+        name = text.split("'")[1] if text.count("'") >= 2 else "?"
+        return ModelError(
+            f"the model has a class that is not part of Keras or QKeras: {name}",
+            where=str(path),
+            expected="Keras and QKeras layers alone",
+            hint="a model with own classes comes in through `builder: package.module:function`",
+        )
+    return ModelError(f"Keras cannot load the model: {type(error).__name__}: {text[:300]}", where=str(path))
