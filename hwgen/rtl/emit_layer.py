@@ -1,0 +1,370 @@
+"""One SystemVerilog module per layer: the group's operations, stage by stage, with named registers between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hwgen.ir import Graph
+from hwgen.rtl import sv
+from hwgen.rtl.schedule import Schedule
+from hwgen.rtl.wires import (
+    AddConst,
+    AddSub,
+    Align,
+    Literal,
+    MulConst,
+    Multiply,
+    Op,
+    Program,
+    Round,
+    Select,
+    Source,
+    Table,
+    Term,
+)
+
+PREFIX = {AddSub: "s", AddConst: "b", MulConst: "p", Multiply: "p", Round: "r", Table: "t", Select: "m"}
+
+
+@dataclass(frozen=True)
+class TapPlan:
+    """A node's tap: the cycle at which it shows the frame accepted at cycle 0, and whether it leaves the module."""
+
+    node: str
+    cycle: int
+    leaves: bool
+
+
+@dataclass
+class LayerModule:
+    """The emission of one group: which tensors come in, which leave, and every wire's name."""
+
+    graph: Graph
+    program: Program
+    plan: Schedule
+    top: str
+    group: str
+    members: list[str]
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    taps: list[TapPlan] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    birth: dict[int, int] = field(default_factory=dict)
+    reach: dict[int, int] = field(default_factory=dict)
+    rounds: int = 0
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return f"{self.top}_{self.group}"
+
+    @property
+    def first_stage(self) -> int:
+        """Stage at which the earliest input arrives."""
+        return min(self.plan.tensor_stage(self.program, t) for t in self.inputs)
+
+    @property
+    def last_stage(self) -> int:
+        """Stage at which the latest output leaves."""
+        return max(self.plan.tensor_stage(self.program, t) for t in self.outputs)
+
+    @property
+    def clocked(self) -> bool:
+        """Whether the module holds registers (or, with taps, would)."""
+        return any(self.reach[i] > self.birth[i] for i in self.names) or any(
+            tap.cycle > self.first_stage for tap in self.taps
+        )
+
+
+def layer_modules(
+    graph: Graph, program: Program, groups: dict[str, str], plan: Schedule, top: str
+) -> list[LayerModule]:
+    """Return the modules of a design, in the order of the graph, with all names and lifetimes worked out."""
+    owner = _tensor_of_wire(graph, program, groups)
+    modules: dict[str, LayerModule] = {}
+    for node, group in groups.items():
+        modules.setdefault(group, LayerModule(graph, program, plan, top, group, [])).members.append(node)
+    for module in modules.values():
+        module.outputs = [n for n in module.members if n in program.aligned]
+        for node in module.members:
+            module.taps.append(_tap(program, plan, node))
+    for i, op in enumerate(program.ops):
+        if op.group and not isinstance(op, Literal):
+            _claim(modules[op.group], i, op, owner)
+    for module in modules.values():
+        _lifetimes(module)
+    return list(modules.values())
+
+
+def _tensor_of_wire(graph: Graph, program: Program, groups: dict[str, str]) -> dict[int, tuple[str, int]]:
+    """Return, for every wire that crosses into a module, its tensor and element: inputs and alignment points."""
+    owner: dict[int, tuple[str, int]] = {}
+    for node in graph.inputs:
+        for k, term in enumerate(program.tensors[node.name]):
+            owner[term.wire] = (node.name, k)
+    for name in groups:
+        for k, term in enumerate(program.aligned.get(name, [])):
+            if isinstance(program.ops[term.wire], Align):
+                owner.setdefault(term.wire, (name, k))
+    return owner
+
+
+def _tap(program: Program, plan: Schedule, node: str) -> TapPlan:
+    leaves = node in program.aligned
+    terms = program.aligned[node] if leaves else program.tensors[node]
+    return TapPlan(node, max((plan.stage[t.wire] for t in terms), default=0), leaves)
+
+
+def _claim(module: LayerModule, index: int, op: Op, owner: dict[int, tuple[str, int]]) -> None:
+    """Name operation `index` in its module, and the operands that come from outside."""
+    program, plan = module.program, module.plan
+    for o in op.operands:
+        other = program.ops[o]
+        outside = isinstance(other, Source) or (isinstance(other, Align) and other.group != module.group)
+        if outside and o not in module.names:
+            tensor, element = owner[o]
+            if tensor not in module.inputs:
+                module.inputs.append(tensor)
+            module.names[o] = f"{tensor}_{element}"
+            module.birth[o] = plan.stage[o]
+    if isinstance(op, Align):
+        return
+    prefix = PREFIX[type(op)]
+    module.names[index] = f"{prefix}{sum(n[0] == prefix and n[1:].isdigit() for n in module.names.values())}"
+    module.birth[index] = plan.stage[index]
+
+
+def _lifetimes(module: LayerModule) -> None:
+    """Work out up to which stage each wire is needed inside the module."""
+    module.reach = dict(module.birth)
+    program, plan = module.program, module.plan
+    for i, op in enumerate(program.ops):
+        if op.group != module.group:
+            continue
+        for o in op.operands:
+            o = _wire(program, o, module)
+            if o in module.reach:
+                module.reach[o] = max(module.reach[o], plan.stage[i])
+
+
+def _wire(program: Program, index: int, module: LayerModule) -> int:
+    """Follow an alignment point of the same module to the operation it aligns."""
+    op = program.ops[index]
+    while isinstance(op, Align) and op.group == module.group:
+        index = op.a
+        op = program.ops[index]
+    return index
+
+
+class LayerText:
+    """Writes one module's text."""
+
+    def __init__(self, module: LayerModule) -> None:
+        self.m = module
+        self.ops = module.program.ops
+        self.lines: list[str] = []
+
+    def name_at(self, index: int, stage: int) -> str:
+        """Return the name of a wire's value at `stage` (its delayed copy)."""
+        index = _wire(self.m.program, index, self.m)
+        if isinstance(self.ops[index], Literal):
+            return ""
+        delay = stage - self.m.birth[index]
+        return self.m.names[index] + (f"_d{delay}" if delay else "")
+
+    def sized(self, index: int, stage: int, width: int) -> str:
+        """Return an operand at `stage`, extended or truncated to `width` bits."""
+        return sv.sized(self.name_at(index, stage), self.ops[index], width)
+
+    def signed(self, index: int, stage: int, width: int) -> str:
+        """Return an operand at `stage` as a signed expression of `width` bits."""
+        return sv.signed(self.name_at(index, stage), self.ops[index], width)
+
+    def text(self) -> str:
+        """Return the whole module."""
+        self._ports()
+        self._unpack()
+        by_stage: dict[int, list[int]] = {}
+        for i in self.m.names:
+            by_stage.setdefault(self.m.birth[i], []).append(i)
+        last = max([*by_stage, *(tap.cycle for tap in self.m.taps), self.m.last_stage])
+        for stage in range(self.m.first_stage, last + 1):
+            self._stage(stage, [i for i in by_stage.get(stage, []) if self.ops[i].group == self.m.group])
+            self._registers(stage)
+        self._outputs()
+        self._taps()
+        self.lines.append("endmodule")
+        return "\n".join(self.lines) + "\n"
+
+    def _ports(self) -> None:
+        ports = ["input  logic clk_i"] if self.m.clocked else []
+        for tensor in self.m.inputs:
+            t = self.m.graph.types[tensor]
+            unused = "/* verilator lint_off UNUSEDSIGNAL */ " if self._reads_less(tensor) else ""
+            ports.append(f"{unused}input  logic {sv.span(t.size * t.fmt.width)}{tensor}_i")
+        for tensor in self.m.outputs:
+            t = self.m.graph.types[tensor]
+            ports.append(f"output logic {sv.span(t.size * t.fmt.width)}{tensor}_o")
+        taps = []
+        for tap in self.m.taps:
+            if not tap.leaves:
+                t = self.m.graph.types[tap.node]
+                taps.append(f"output logic {sv.span(t.size * t.fmt.width)}tap_{tap.node}_o")
+        self.lines.append(f"module {self.m.module} (")
+        if taps:
+            self.lines += ["`ifdef HWGEN_TAPS", *(f"  {p}," for p in taps), "`endif"]
+        self.lines += [f"  {p}," for p in ports[:-1]] + [f"  {ports[-1]}", ");", ""]
+
+    def _reads_less(self, tensor: str) -> bool:
+        """Return whether some bits of an input are not read (pruned weights, bits that cannot be set)."""
+        terms = self.m.program.aligned.get(tensor) or self.m.program.tensors[tensor]
+        read = sum(self.ops[t.wire].width for t in terms if t.wire in self.m.names)
+        t = self.m.graph.types[tensor]
+        return read < t.size * t.fmt.width
+
+    def _unpack(self) -> None:
+        for tensor in self.m.inputs:
+            width = self.m.graph.types[tensor].fmt.width
+            self.lines.append(f"  // {tensor}: {self.m.graph.types[tensor].size} elements of {width} bits")
+            terms = self.m.program.aligned.get(tensor) or self.m.program.tensors[tensor]
+            seen = set()
+            for k, term in enumerate(terms):
+                if term.wire in self.m.names and term.wire not in seen:
+                    seen.add(term.wire)
+                    op = self.ops[term.wire]
+                    name = self.m.names[term.wire]
+                    part = sv.slice_of(k * width + term.shift, op.width)
+                    self.lines.append(f"  wire {sv.wire_type(op)}{name} = {tensor}_i{part};")
+        self.lines.append("")
+
+    def _stage(self, stage: int, indices: list[int]) -> None:
+        if not indices:
+            return
+        self.lines.append(f"  // ---- stage {stage} ----")
+        for i in indices:
+            op = self.ops[i]
+            if isinstance(op, (Round, Table)):
+                self._instance(i, op, stage)
+            else:
+                self.lines.append(f"  wire {sv.wire_type(op)}{self.m.names[i]} = {self._expression(op, stage)};")
+        self.lines.append("")
+
+    def _expression(self, op: Op, stage: int) -> str:
+        w = op.width
+        match op:
+            case AddSub():
+                a = sv.shifted(self.sized(op.a, stage, w), op.shift_a)
+                b = sv.shifted(self.sized(op.b, stage, w), op.shift_b)
+                return f"{a} {'-' if op.subtract else '+'} {b}"
+            case AddConst():
+                a = sv.shifted(self.sized(op.a, stage, w), op.shift)
+                wrapped = op.const & ((1 << w) - 1)
+                value = wrapped - (1 << w) if op.signed and wrapped >> (w - 1) else wrapped
+                if op.negate:
+                    return f"{sv.literal(value, w)} - {a}" if value else f"-{a}"
+                return f"{a} - {sv.literal(-value, w)}" if -(1 << (w - 1)) < value < 0 else f"{a} + {_plain(value, w)}"
+            case MulConst() if op.const > 0 and op.const & (op.const - 1) == 0:
+                return sv.shifted(self.sized(op.a, stage, w), op.const.bit_length() - 1)
+            case MulConst():
+                return f"{self.sized(op.a, stage, w)} * {sv.literal(op.const, max(w, op.const.bit_length() + 1))}"
+            case Multiply():
+                return f"{self.sized(op.a, stage, w)} * {self.sized(op.b, stage, w)}"
+            case Select():
+                return self._select(op, stage)
+        raise TypeError(f"no SystemVerilog for {type(op).__name__}")
+
+    def _select(self, op: Select, stage: int) -> str:
+        w = max(sv.signed_width(self.ops[op.a], op.shift_a), sv.signed_width(self.ops[op.b], op.shift_b))
+        a = sv.shifted(self.signed(op.a, stage, w), op.shift_a)
+        b = sv.shifted(self.signed(op.b, stage, w), op.shift_b)
+        then = sv.shifted(self.sized(op.then, stage, op.width), op.shift_then)
+        other = sv.shifted(self.sized(op.other, stage, op.width), op.shift_other)
+        return f"({a} >= {b}) ? {then} : {other}"
+
+    def _instance(self, index: int, op: Round | Table, stage: int) -> None:
+        name, a = self.m.names[index], self.ops[op.a]
+        self.lines.append(f"  wire {sv.wire_type(op)}{name};")
+        if isinstance(op, Table):
+            t = self.m.graph.types[self.m.graph.by_name[op.name].inputs[0]]
+            out = self.m.graph.types[op.name].fmt.width
+            pad = f"{name}_unused" if out > op.width else ""
+            if pad:
+                self.lines.append(f"  wire {sv.span(out - op.width)}{pad};  // sign or zero bits")
+            target = f"{{{pad}, {name}}}" if pad else name
+            x = self.sized(op.a, stage, t.fmt.width)
+            self.lines.append(f"  {self.m.top}_{op.name}_table u_{name} (.x_i({x}), .y_o({target}));")
+            return
+        width = sv.signed_width(a)
+        x = self.signed(op.a, stage, width)
+        parameters = [
+            f".InWidth({width})",
+            f".OutWidth({op.width})",
+            f".Shift({op.shift})",
+            f".Rounding({ROUNDING_CODE[op.rounding]})",
+            f".HalfAdded({int(op.half_added)})",
+            f".Overflow({2 if op.zero_outside else 1 if op.wrap_width else 0})",
+            f".WrapWidth({op.wrap_width or op.width})",
+            f".WrapSigned({int(op.wrap_signed)})",
+            f".Lo({op.clamp_lo})",
+            f".Hi({op.clamp_hi})",
+        ]
+        self.lines.append(f"  hg_requantize #({', '.join(parameters)}) u_{name} (.x_i({x}), .y_o({name}));")
+
+    def _registers(self, stage: int) -> None:
+        """Emit the register rank between `stage` and the next one."""
+        crossing = [i for i in self.m.names if self.m.birth[i] <= stage < self.m.reach[i]]
+        if not crossing:
+            return
+        for i in crossing:
+            self.lines.append(f"  logic {sv.wire_type(self.ops[i])}{self.name_at(i, stage + 1)};")
+        self.lines.append("  always_ff @(posedge clk_i) begin")
+        for i in crossing:
+            self.lines.append(f"    {self.name_at(i, stage + 1)} <= {self.name_at(i, stage)};")
+        self.lines += ["  end", ""]
+
+    def _element(self, term: Term, stage: int, width: int) -> str:
+        """Return a tensor element, `width` bits, from its term."""
+        op = self.ops[term.wire]
+        if isinstance(op, Literal):
+            value = ((op.lo << term.shift) - term.offset) & ((1 << width) - 1)
+            return f"{width}'d{value}"
+        text = sv.shifted(self.sized(term.wire, stage, width), term.shift)
+        return f"{text} - {width}'d{term.offset}" if term.offset else text
+
+    def _outputs(self) -> None:
+        for tensor in self.m.outputs:
+            t = self.m.graph.types[tensor]
+            stage = self.m.plan.tensor_stage(self.m.program, tensor)
+            self.lines.append(f"  // {tensor}: {t.size} elements of {t.fmt.width} bits, {t.fmt}, element 0 lowest")
+            for k, term in enumerate(self.m.program.aligned[tensor]):
+                part = sv.slice_of(k * t.fmt.width, t.fmt.width)
+                self.lines.append(f"  assign {tensor}_o{part} = {self._element(term, stage, t.fmt.width)};")
+        self.lines.append("")
+
+    def _taps(self) -> None:
+        taps = [tap for tap in self.m.taps if not tap.leaves]
+        if not taps:
+            return
+        self.lines.append("`ifdef HWGEN_TAPS")
+        for tap in taps:
+            t = self.m.graph.types[tap.node]
+            w = t.fmt.width
+            for k, term in enumerate(self.m.program.tensors[tap.node]):
+                literal = isinstance(self.ops[term.wire], Literal)
+                born = tap.cycle if literal else self.m.plan.stage[_wire(self.m.program, term.wire, self.m)]
+                value = self._element(term, born, w)
+                self.lines.append(
+                    f"  hg_delay #(.Width({w}), .Cycles({tap.cycle - born})) u_tap_{tap.node}_{k} "
+                    f"({'.clk_i(clk_i)' if self.m.clocked else '.clk_i(1' + chr(39) + 'b0)'}, .x_i({value}), "
+                    f".y_o(tap_{tap.node}_o{sv.slice_of(k * w, w)}));"
+                )
+        self.lines += ["`endif", ""]
+
+
+ROUNDING_CODE = {"TRN": 0, "TRN_ZERO": 1, "RND": 2, "RND_ZERO": 3, "RND_INF": 4, "RND_MIN_INF": 5, "RND_CONV": 6}
+"""The `Rounding` parameter of hg_requantize."""
+
+
+def _plain(value: int, width: int) -> str:
+    """Return a literal that keeps its bits in an unsigned or signed context of `width` bits."""
+    return f"{width}'d{value}" if value >= 0 else sv.literal(value, width)

@@ -1,0 +1,134 @@
+"""Unrolled hardware from a graph: `plan` (arithmetic, schedule, prediction), then `generate` (SystemVerilog)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwgen.files import FileSet, json_bytes
+from hwgen.ir import Graph
+from hwgen.rtl.elaborate import elaborate
+from hwgen.rtl.emit_layer import LayerModule, layer_modules
+from hwgen.rtl.emit_top import axis_text, design_document, layer_text, ports_document, table_text, top_text
+from hwgen.rtl.schedule import Schedule, delay_model, register_bits, schedule
+from hwgen.rtl.wires import Literal, Program, Table
+
+LIBRARY = Path(__file__).parent / "lib"
+
+
+@dataclass(frozen=True)
+class RtlOptions:
+    """What the user decides about the hardware (`hardware:` in model.yaml)."""
+
+    clock_period_ns: float = 5.0
+    strategy: str = "distributed_arithmetic"
+    handshake: str = "valid_ready"
+    axis_bytes: int = 8
+    part: str = "xcvu13p-flga2577-2-e"
+    layer_strategy: Mapping[str, str] = field(default_factory=dict)
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the bench has to measure: cycles, from the schedule alone."""
+
+    latency_cycles: int
+    interval_cycles: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided before any SystemVerilog is written."""
+
+    graph: Graph
+    options: RtlOptions
+    program: Program
+    groups: dict[str, str]
+    schedule: Schedule
+    predicted: Prediction
+    statistics: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RtlDesign:
+    """The design as files, with the prediction it must meet."""
+
+    top: str
+    files: FileSet
+    predicted: Prediction
+    design: dict[str, Any]
+
+
+def plan(graph: Graph, options: RtlOptions) -> Plan:
+    """Choose the arithmetic, the pipeline registers and with them the latency.
+
+    Parameters
+    ----------
+    graph : Graph
+    options : RtlOptions
+
+    Returns
+    -------
+    Plan
+        With `predicted`: input accepted to output valid, and the distance of frames, in cycles.
+    """
+
+    def strategy(name: str) -> str:
+        return options.layer_strategy.get(name, options.strategy)
+
+    program, groups = elaborate(graph, strategy, options.cache)
+    sinks = [t.wire for node in graph.outputs for t in program.tensors[node.name]]
+    sinks = [i for i in sinks if not isinstance(program.ops[i], Literal)]
+    timing = schedule(program, sinks, options.clock_period_ns, delay_model(options.part))
+    fifo = 1 if options.handshake == "valid_ready" else 0
+    statistics = {
+        "adders": sum(type(op).__name__ in ("AddSub", "AddConst") for op in program.ops),
+        "multipliers": sum(type(op).__name__ in ("MulConst", "Multiply") for op in program.ops),
+        "stages": timing.n_stages,
+        "register_bits": register_bits(program, timing, sinks),
+    }
+    predicted = Prediction(latency_cycles=timing.n_stages + fifo, interval_cycles=1)
+    return Plan(graph, options, program, groups, timing, predicted, statistics)
+
+
+def generate(graph: Graph, options: RtlOptions) -> RtlDesign:
+    """Return the SystemVerilog of `graph` (see `emit` for the files)."""
+    return emit(plan(graph, options))
+
+
+def emit(decided: Plan) -> RtlDesign:
+    """Write down the planned design: layer modules, top, AXI4-Stream wrapper, file list, PORTS.md, design.json."""
+    graph, program = decided.graph, decided.program
+    modules = layer_modules(graph, program, decided.groups, decided.schedule, graph.name)
+    files = FileSet()
+    for name in sorted({op.name for op in program.ops if isinstance(op, Table)}):
+        files.add(f"{graph.name}_{name}_table.sv", table_text(decided, name))
+    for module in modules:
+        files.add(f"{module.module}.sv", layer_text(decided, module))
+    files.add(f"{graph.name}.sv", top_text(decided, modules))
+    library = _library_used(decided, modules)
+    if decided.options.handshake == "valid_ready":
+        files.add(f"{graph.name}_axis.sv", axis_text(decided, modules))
+    sources = [*library, *files]
+    for name in library:
+        files.add(name, (LIBRARY / name).read_bytes())
+    files.add(f"{graph.name}.f", "".join(f"{name}\n" for name in sources))
+    document = design_document(decided, modules, sources)
+    files.add("design.json", json_bytes(document))
+    files.add("PORTS.md", ports_document(decided, document))
+    return RtlDesign(graph.name, files, decided.predicted, document)
+
+
+def _library_used(decided: Plan, modules: list[LayerModule]) -> list[str]:
+    """Return the library files the design instantiates, in a fixed order."""
+    used = {"hg_delay", "hg_valid_pipe"}
+    if any(type(op).__name__ == "Round" for op in decided.program.ops):
+        used.add("hg_requantize")
+    if decided.options.handshake == "valid_ready":
+        used |= {"hg_credit_fifo", "hg_axis_in", "hg_axis_out"}
+        if len(decided.graph.outputs) > 1:
+            used.add("hg_fork")
+    return [f"{name}.sv" for name in sorted(used)]

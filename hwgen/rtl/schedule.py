@@ -1,0 +1,243 @@
+"""Registers: a delay model, the earliest and latest stage of every operation, and minimum cuts between stages.
+
+Stage k is the logic between register rank k and rank k + 1; an operation of stage k computes in the k-th clock
+cycle after its frame was accepted. Between two stages, every value that is still needed crosses one register.
+Which operations go before a boundary is the minimum cut of the register bits that cross it, among the choices
+that meet the clock period (the method of XLS's pipeline scheduler: Google XLS documentation, "Scheduling").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from hwgen.rtl.wires import (
+    AddConst,
+    AddSub,
+    Align,
+    Literal,
+    MulConst,
+    Multiply,
+    Op,
+    Program,
+    Round,
+    Select,
+    Source,
+    Table,
+)
+
+
+@dataclass(frozen=True)
+class DelayModel:
+    """Delays of one operation in ns: a LUT with its net, a carry bit, and what a register costs a stage.
+
+    The figures are estimates for planning pipelines, not timing closure.
+    """
+
+    lut_ns: float
+    carry_bit_ns: float
+    register_ns: float
+
+    def delay_ns(self, op: Op, operand_width: int) -> float:
+        """Return the delay from `op`'s operands to its result."""
+        match op:
+            case Source() | Literal() | Align():
+                return 0.0
+            case AddSub() | AddConst():
+                return self.lut_ns + self.carry_bit_ns * op.width
+            case MulConst() if op.const & (op.const - 1) == 0:
+                return 0.0
+            case MulConst() | Multiply():
+                return 3 * self.lut_ns + 2 * self.carry_bit_ns * op.width
+            case Round():
+                return 2 * self.lut_ns + (0 if op.half_added else self.carry_bit_ns * operand_width)
+            case Select():
+                return 2 * self.lut_ns + self.carry_bit_ns * operand_width
+            case Table():
+                return self.lut_ns * max(1, operand_width - 5)
+        raise TypeError(f"no delay for {type(op).__name__}")
+
+
+ULTRASCALE_PLUS = DelayModel(lut_ns=0.40, carry_bit_ns=0.012, register_ns=0.25)
+SERIES_7 = DelayModel(lut_ns=0.65, carry_bit_ns=0.025, register_ns=0.45)
+
+
+def delay_model(part: str) -> DelayModel:
+    """Return the delay model for a part name: 7-series by its prefix, UltraScale+ otherwise."""
+    return SERIES_7 if part.lower().startswith(("xc7", "xa7")) else ULTRASCALE_PLUS
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`stage[i]` of every operation, and the number of stages."""
+
+    stage: tuple[int, ...]
+    n_stages: int
+
+    def tensor_stage(self, program: Program, name: str) -> int:
+        """Return the stage at which the whole tensor `name` is available."""
+        return max((self.stage[t.wire] for t in program.aligned.get(name) or program.tensors[name]), default=0)
+
+
+def schedule(program: Program, sinks: Iterable[int], clock_period_ns: float, model: DelayModel) -> Schedule:
+    """Assign a stage to every operation: fewest stages, then fewest register bits.
+
+    Parameters
+    ----------
+    sinks : operations that leave the design, all at the end of the last stage
+    """
+    sinks = set(sinks)
+    ops = program.ops
+    ties = _ties(program)
+    budget = clock_period_ns - model.register_ns
+    delays = [min(model.delay_ns(op, max((ops[o].width for o in op.operands), default=0)), budget) for op in ops]
+    consumers: list[list[int]] = [[] for _ in ops]
+    for i, op in enumerate(ops):
+        for o in set(op.operands):
+            consumers[o].append(i)
+    floor = [0] * len(ops)
+    earliest = _earliest(ops, delays, ties, budget, floor)
+    n_stages = max((s for s, _ in earliest), default=0) + 1
+    latest = _latest(ops, consumers, delays, ties, budget, n_stages)
+    for boundary in range(n_stages - 1):
+        stage = [s for s, _ in earliest]
+        before = _minimum_cut(ops, consumers, ties, stage, latest, boundary, sinks)
+        floor = [f if i in before else max(f, boundary + 1) for i, f in enumerate(floor)]
+        fixed = {i: earliest[i] for i in before}
+        earliest = _earliest(ops, delays, ties, budget, floor, fixed)
+    return Schedule(tuple(s for s, _ in earliest), n_stages)
+
+
+Time = tuple[int, float]
+
+
+def _ties(program: Program) -> dict[int, list[int]]:
+    """Alignment points of one tensor share one stage: {operation: all points of its tensor}."""
+    by_tensor: dict[str, list[int]] = {}
+    for i, op in enumerate(program.ops):
+        if isinstance(op, Align):
+            by_tensor.setdefault(op.tensor, []).append(i)
+    return {i: points for points in by_tensor.values() for i in points}
+
+
+def _earliest(
+    ops: list[Op],
+    delays: list[float],
+    ties: dict[int, list[int]],
+    budget: float,
+    floor: list[int],
+    fixed: dict[int, Time] | None = None,
+) -> list[Time]:
+    """Return (stage, time of the result) of every operation, packed as early as `floor` allows."""
+    times: list[Time] = [(0, 0.0)] * len(ops)
+    for i, op in enumerate(ops):
+        if fixed and i in fixed:
+            times[i] = fixed[i]
+            continue
+        stage, start = floor[i], 0.0
+        for o in op.operands:
+            s, t = times[o]
+            if isinstance(ops[o], Literal) or s < stage:
+                continue
+            stage, start = (s, t) if s > stage else (s, max(start, t))
+        if start + delays[i] > budget + 1e-9:
+            stage, start = stage + 1, 0.0
+        times[i] = (stage, start + delays[i])
+        if i in ties and i == ties[i][-1]:
+            together = max(times[j] for j in ties[i])
+            for j in ties[i]:
+                times[j] = together
+    return times
+
+
+def _latest(
+    ops: list[Op],
+    consumers: list[list[int]],
+    delays: list[float],
+    ties: dict[int, list[int]],
+    budget: float,
+    n_stages: int,
+) -> list[int]:
+    """Return the latest stage of every operation, packed backwards from the last stage."""
+    # Time runs backwards: (stages left, time needed from the operation's start to the end of its stage).
+    left: list[Time] = [(0, 0.0)] * len(ops)
+    for i in range(len(ops) - 1, -1, -1):
+        stage, tail = 0, 0.0
+        # Every point of a tie is passed before any consumer's demand counts: collect over all of them.
+        for j in ties.get(i, [i]):
+            for c in consumers[j]:
+                s, t = left[c]
+                if s < stage:
+                    continue
+                stage, tail = (s, t) if s > stage else (s, max(tail, t))
+        if tail + delays[i] > budget + 1e-9:
+            stage, tail = stage + 1, 0.0
+        left[i] = (stage, tail + delays[i])
+    return [n_stages - 1 - s for s, _ in left]
+
+
+def _minimum_cut(
+    ops: list[Op],
+    consumers: list[list[int]],
+    ties: dict[int, list[int]],
+    earliest: list[int],
+    latest: list[int],
+    boundary: int,
+    sinks: set[int],
+) -> set[int]:
+    """Return the operations of stages up to `boundary`, such that the fewest register bits cross it.
+
+    Flow network: a value crosses once however many consumers follow, so each operation gets a second vertex
+    behind an edge of its width; consumers hang on that; edges back keep operands before their consumers.
+    """
+    n = len(ops)
+    source, sink = 2 * n, 2 * n + 1
+    infinite = 1 << 28
+    tails, heads, capacities = [], [], []
+
+    def edge(tail: int, head: int, capacity: int) -> None:
+        tails.append(tail)
+        heads.append(head)
+        capacities.append(capacity)
+
+    for i, op in enumerate(ops):
+        if isinstance(op, Literal):
+            continue
+        if latest[i] <= boundary:
+            edge(source, i, infinite)
+        elif earliest[i] > boundary:
+            edge(i, sink, infinite)
+        edge(i, n + i, op.width)
+        for c in consumers[i]:
+            edge(n + i, c, infinite)
+            edge(c, i, infinite)
+        if i in sinks:
+            edge(n + i, sink, infinite)
+        if i in ties and i != ties[i][0]:
+            edge(i, ties[i][0], infinite)
+            edge(ties[i][0], i, infinite)
+    matrix = csr_matrix((np.array(capacities, np.int32), (tails, heads)), shape=(2 * n + 2, 2 * n + 2))
+    flow = maximum_flow(matrix, source, sink).flow
+    residual = (matrix - flow).tocsr()
+    residual.data = np.where(residual.data > 0, 1, 0)
+    residual.eliminate_zeros()
+    reached = breadth_first_order(residual, source, return_predecessors=False)
+    inside = {int(v) for v in reached if v < n}
+    return inside | {i for i, op in enumerate(ops) if isinstance(op, Literal)}
+
+
+def register_bits(program: Program, plan: Schedule, sinks: Iterable[int]) -> int:
+    """Return how many register bits the schedule needs, the last rank included."""
+    last: list[int] = list(plan.stage)
+    for i, op in enumerate(program.ops):
+        for o in op.operands:
+            last[o] = max(last[o], plan.stage[i])
+    for i in set(sinks):
+        last[i] = plan.n_stages
+    cost: Callable[[Op], int] = lambda op: 0 if isinstance(op, Literal) else op.width  # noqa: E731
+    # An alignment point is its operand's wire: only the ranks after it are its own.
+    return sum((last[i] - plan.stage[i]) * cost(op) for i, op in enumerate(program.ops))
