@@ -25,13 +25,14 @@ from hwgen.spec_yaml import Document, apply_override, read_yaml
 __all__ = ["DataSection", "LayerSpec", "ModelSpec", "json_schema", "load_spec", "resolved_yaml"]
 
 
-def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> ModelSpec:
+def load_spec(path: Path | str, overrides: Sequence[str] = (), *, files: bool = True) -> ModelSpec:
     """Read, complete and validate a model.yaml.
 
     Parameters
     ----------
     path : Path
     overrides : texts as ``hardware.clock_period_ns=3``, applied before validation
+    files : whether the files it names must be there
 
     Raises
     ------
@@ -54,7 +55,7 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> ModelSpec:
         spec = ModelSpec.model_validate(document.value)
     except ValidationError as error:
         explain(document, error, ModelSpec)
-    check(document, path.absolute().parent)
+    check(document, path.absolute().parent if files else None)
     if document.errors or spec is None:
         raise ErrorList(sorted(document.errors, key=_line_order))
     spec._file = path

@@ -48,20 +48,21 @@ class _Look:
         return [layer for layer in value if isinstance(layer, dict)] if isinstance(value, list) else []
 
 
-def check(document: Document, folder: Path) -> None:
+def check(document: Document, folder: Path | None) -> None:
     """Record every breach of the rules that pydantic does not know.
 
     Parameters
     ----------
     document : Document
         With layers normalised and overrides applied.
-    folder : Path
-        Where the YAML stands.
+    folder : Path, optional
+        Where the YAML stands; None: the files it names are not looked for.
     """
     look = _Look(document)
     _check_name(look)
     _check_sources(look)
-    _check_files(look, folder)
+    if folder is not None:
+        _check_files(look, folder)
     _check_layer_names(look)
     _check_hardware(look)
     _check_not_yet(look)

@@ -1,0 +1,203 @@
+"""The command line. Everything heavy is imported inside the commands, so that `hwgen --help` answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import hwgen
+from hwgen.errors import ErrorList, HwgenError
+
+app = typer.Typer(
+    name="hwgen",
+    help="Quantized neural networks into hardware that can be trusted: model.yaml in; HLS C++, SystemVerilog and the "
+    "evidence that they agree, bit for bit and cycle for cycle, out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line; errors still show.")]
+INTERRUPTED = 130
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"hwgen {hwgen.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def build(
+    file: Annotated[Path, typer.Argument(help="A model.yaml.", show_default=False)],
+    from_stage: Annotated[str | None, typer.Option("--from", help="Redo this stage and all later ones.")] = None,
+    to_stage: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key: --set hardware.clock_period_ns=3 (repeatable).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Build folder [hls_projects/<model.name>].")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train although train.weights is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Redo every stage.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Load model files that run code.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, compress, lower, generate and verify. Stages: spec, train, compress, lower, rtl, verify.
+
+    What is up to date is not done again; an interrupted build resumes with the same command.
+    """
+    with _reported(out):
+        from hwgen.api import build as run
+        from hwgen.report.progress import Screen, Silent
+
+        with Silent() if quiet else Screen() as screen:
+            result = run(
+                file,
+                out=out,
+                from_stage=from_stage,
+                to_stage=to_stage,
+                overrides=overrides or (),
+                force=force,
+                retrain=retrain,
+                trust=trust,
+                screen=screen,
+            )
+        _show(result, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A build folder.", show_default=False)],
+    vectors: Annotated[str | None, typer.Option("--vectors", help="Test frames to simulate: N, all or auto.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of stalls, gaps, resets and register contents.")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="One vector, as random:812.")] = None,
+    waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate the RTL of a build folder again, without TensorFlow."""
+    with _reported(folder):
+        from hwgen.api import verify_folder
+        from hwgen.report.progress import Screen, Silent
+
+        with Silent() if quiet else Screen() as screen:
+            result = verify_folder(folder, vectors=vectors, seed=seed, only=only, waves=waves, screen=screen)
+        _show(result, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def show(folder: Annotated[Path, typer.Argument(help="A build folder.")], as_json: AsJson = False) -> None:
+    """Show the table of an earlier build; nothing is run."""
+    with _reported(folder):
+        from hwgen.api import show as read
+
+        _show(read(folder), quiet=False, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    install: Annotated[bool, typer.Option("--install", help="Install what pip alone cannot.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List each tool: found, version, what its absence disables, how to get it."""
+    with _reported(None):
+        from dataclasses import asdict
+
+        from hwgen.report.tools import tool_table
+        from hwgen.tools import doctor as examiner
+
+        if install:
+            done = examiner.install()
+            typer.echo(f"installed {', '.join(done)}" if done else "nothing to install", err=as_json)
+        tools = examiner.examine()
+        missing = [tool.name for tool in tools if tool.needed and tool.version is None]
+        if as_json:
+            typer.echo(json.dumps({"version": 1, "tools": [asdict(tool) for tool in tools]}, indent=2))
+        else:
+            typer.echo(tool_table(tools))
+        if missing:
+            raise typer.Exit(4)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of model.yaml."""
+    with _reported(None):
+        from hwgen.spec import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _show(result: Any, *, quiet: bool, as_json: bool) -> None:
+    from hwgen.report.table import table
+
+    if as_json:
+        typer.echo(json.dumps(result.report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        text = table(result.report, str(result.folder))
+        typer.echo(text.splitlines()[-1] if quiet else text)
+    if result.exit_status:
+        raise typer.Exit(result.exit_status)
+
+
+@contextlib.contextmanager
+def _reported(folder: Path | None) -> Iterator[None]:
+    """Turn what goes wrong below into messages on standard error and an exit status; no traceback."""
+    try:
+        yield
+    except HwgenError as error:
+        _print_errors(error)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was finished is kept, and the same command resumes   exit 130", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # a bug: the message for the user, the traceback for the report
+        _print_bug(error)
+        raise typer.Exit(1) from None
+
+
+def _print_errors(error: HwgenError) -> None:
+    errors = error.errors if isinstance(error, ErrorList) else [error]
+    for one in errors:
+        typer.echo(f"error: {one.render()}", err=True)
+    count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
+    state = "nothing was written" if error.exit_status == 2 and not getattr(error, "wrote", False) else "not finished"
+    typer.echo(f"{count}; {state}   exit {error.exit_status}", err=True)
+
+
+def _print_bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="hwgen-", suffix=".log", delete=False) as stream:
+        traceback.print_exception(error, file=stream)
+    typer.echo(f"error: hwgen itself failed: {type(error).__name__}: {error}", err=True)
+    typer.echo(f"  this is a bug; the traceback is in {stream.name}   exit 1", err=True)
+    if os.environ.get("HWGEN_DEBUG"):
+        traceback.print_exception(error)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""What a build folder says, read from its files: the one `Report` that the table, JSON and JUnit show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import hwgen
+from hwgen.spec import ModelSpec
+
+PAIRS = (("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl"))
+SETS = ("test", "random", "corners")
+EXIT = {"PASS": 0, "FAIL": 1, "UNMET": 3, "NOT RUN": 4, "PARTIAL": 0}
+"""Exit status by the report's status; PARTIAL: the build was asked to stop earlier (``--to``)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two representations compared; counts are None where the comparison did not run."""
+
+    a: str
+    b: str
+    vectors: int | None
+    mismatches: int | None
+    sets: dict[str, int]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles, predicted before the RTL existed and measured in it."""
+
+    predicted: int | None
+    measured: int | None
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One `verify.require` or `hardware.target`; `met` is None where the figure is not known."""
+
+    key: str
+    wanted: float
+    found: float | None
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a build. Unknown is None, never 0."""
+
+    name: str
+    status: str
+    reason: str | None
+    io_type: str
+    strategy: str
+    clock_period_ns: float
+    metric: str | None
+    test_frames: int | None
+    accuracy: dict[str, float | None]
+    pairs: tuple[Pair, ...]
+    latency: Timing
+    interval: Timing
+    weights: int | None
+    nonzero: int | None
+    overflow: str | None
+    protocol: dict[str, Any]
+    mismatch: dict[str, Any] | None
+    requirements: tuple[Requirement, ...]
+    not_checked: tuple[str, ...]
+    notes: tuple[str, ...]
+    stages: dict[str, float | None]
+
+    @property
+    def exit_status(self) -> int:
+        """What the command line returns."""
+        return EXIT[self.status]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {"version": 1, "hwgen": hwgen.__version__, "exit_status": self.exit_status, **asdict(self)}
+
+
+def collect(
+    spec: ModelSpec,
+    folder: Path,
+    stages: Mapping[str, float | None],
+    missing: str | None = None,
+    last: str | None = None,
+) -> Report:
+    """Read a build folder.
+
+    Parameters
+    ----------
+    stages : seconds of each stage that is complete; None: it was up to date
+    missing : the tool that was not there, if a stage could not run
+    last : the stage the build was asked to stop after
+    """
+    evidence = _read(folder / "verification.json") if "verify" in stages or missing else None
+    trained, compressed, lowered = (_read(folder / "reports" / f"{n}.json") for n in ("train", "compress", "lower"))
+    prediction = _read(folder / "reports" / "prediction.json")
+    rows = (evidence or {}).get("pairs") or _read(folder / "reports" / "pairs.json").get("pairs", [])
+    pairs = tuple(_pair(a, b, rows, missing, "verify" in stages) for a, b in PAIRS)
+    latency = _timing((evidence or {}).get("latency"), prediction.get("latency_cycles"))
+    interval = _timing((evidence or {}).get("interval"), prediction.get("interval_cycles"))
+    data = trained.get("data") or {}
+    accuracy = {
+        "float": trained.get("float"),
+        "quantized": trained.get("quantized"),
+        "pruned": compressed.get("pruned"),
+        "integer": lowered.get("integer"),
+    }
+    accuracy["rtl"] = accuracy["integer"] if _whole_test(pairs[-1], data.get("test")) else None
+    requirements = tuple(_requirements(spec, accuracy, latency, interval))
+    status, reason = _status(evidence, missing, requirements, last)
+    weights = lowered.get("weights") or {}
+    return Report(
+        name=spec.model.name,
+        status=status,
+        reason=reason,
+        io_type=spec.hardware.io_type,
+        strategy=spec.hardware.strategy,
+        clock_period_ns=spec.hardware.clock_period_ns,
+        metric=trained.get("metric"),
+        test_frames=data.get("test"),
+        accuracy=accuracy,
+        pairs=pairs,
+        latency=latency,
+        interval=interval,
+        weights=weights.get("weights"),
+        nonzero=weights.get("nonzero"),
+        overflow=None if not lowered else "allowed to wrap" if spec.precision.allow_wrap else "proved absent",
+        protocol=_protocol(evidence or {}),
+        mismatch=(evidence or {}).get("mismatch"),
+        requirements=requirements,
+        not_checked=tuple((evidence or {}).get("not_checked") or ("the RTL",)),
+        notes=tuple(lowered.get("notes") or ()),
+        stages=dict(stages),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+        return value if isinstance(value, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _pair(a: str, b: str, rows: list[dict[str, Any]], missing: str | None, verified: bool) -> Pair:
+    for row in rows:
+        if (row.get("a"), row.get("b")) == (a, b):
+            sets = {name: _count(part) for name, part in (row.get("sets") or {}).items()}
+            return Pair(a, b, row.get("vectors"), row.get("mismatches"), sets, row.get("reason"))
+    return Pair(a, b, None, None, {}, missing)
+
+
+def _count(part: Any) -> int:
+    return int(part["vectors"] if isinstance(part, dict) else part)
+
+
+def _timing(row: dict[str, Any] | None, predicted: int | None) -> Timing:
+    row = row or {}
+    return Timing(row.get("predicted_cycles", predicted), row.get("measured_cycles"), row.get("frames"))
+
+
+def _whole_test(pair: Pair, frames: int | None) -> bool:
+    """Whether the RTL gave the graph's integers on every test frame, so that it has the graph's accuracy."""
+    return pair.mismatches == 0 and frames is not None and pair.sets.get("test") == frames
+
+
+def _protocol(evidence: dict[str, Any]) -> dict[str, Any]:
+    return {key: evidence[key] for key in ("stalls", "resets", "lost", "repeated") if key in evidence}
+
+
+def _requirements(
+    spec: ModelSpec, accuracy: dict[str, float | None], latency: Timing, interval: Timing
+) -> list[Requirement]:
+    clock = spec.hardware.clock_period_ns
+    cycles, beat = latency.measured, interval.measured
+    nanoseconds = None if cycles is None else cycles * clock
+    figures: list[tuple[str, float | None, float | None, bool]] = [
+        ("verify.require.accuracy", spec.verify.require.accuracy, accuracy["rtl"] or accuracy["integer"], True),
+        ("verify.require.latency_cycles", spec.verify.require.latency_cycles, cycles, False),
+        ("verify.require.latency_ns", spec.verify.require.latency_ns, nanoseconds, False),
+        ("verify.require.interval_cycles", spec.verify.require.interval_cycles, beat, False),
+        ("hardware.target.interval_cycles", spec.hardware.target.interval_cycles, beat, False),
+        (
+            "hardware.target.latency_us",
+            spec.hardware.target.latency_us,
+            None if nanoseconds is None else nanoseconds / 1000,
+            False,
+        ),
+        (
+            "hardware.target.throughput_hz",
+            spec.hardware.target.throughput_hz,
+            None if beat is None else 1e9 / (beat * clock),
+            True,
+        ),
+    ]
+    result = []
+    for key, wanted, found, more_is_better in figures:
+        if wanted is not None:
+            met = None if found is None else (found >= wanted if more_is_better else found <= wanted + 1e-9)
+            result.append(Requirement(key, wanted, found, met))
+    return result
+
+
+def _status(
+    evidence: dict[str, Any] | None, missing: str | None, requirements: tuple[Requirement, ...], last: str | None
+) -> tuple[str, str | None]:
+    """Return the status and, if it is not PASS, why."""
+    if missing is not None:
+        return "NOT RUN", missing
+    if evidence is None:
+        return "PARTIAL", f"stopped after {last}, as asked" if last else None
+    if evidence.get("status") not in ("PASS", "FAIL"):
+        return "NOT RUN", str(evidence.get("reason") or "the RTL was not simulated")
+    if evidence["status"] == "FAIL":
+        return "FAIL", str(evidence.get("reason") or "")
+    unmet = [r for r in requirements if not r.met]
+    if unmet:
+        found = ", ".join(f"{r.key}: {_figure(r.found)}, required {_figure(r.wanted)}" for r in unmet)
+        return "UNMET", found
+    return "PASS", None
+
+
+def _figure(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.6g}"

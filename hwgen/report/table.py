@@ -1,0 +1,131 @@
+"""The one table at the end of a build, and the screen of a failed one, as plain text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hwgen
+from hwgen.report.collect import SETS, Pair, Report, Timing
+
+NAMES = {"graph": "graph", "qkeras": "qkeras", "hls_cpp": "hls_cpp", "rtl": "rtl"}
+
+
+def table(report: Report, shown_folder: str) -> str:
+    """Return the table; `shown_folder` is the build folder as the user would type it."""
+    blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report), _rest(report)]
+    blocks.append([_verdict(report, shown_folder)])
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _head(report: Report) -> list[str]:
+    clock = f"{report.clock_period_ns:g} ns"
+    lines = [f"hwgen {hwgen.__version__}  {report.name}  {report.io_type}, {report.strategy}, {clock}"]
+    if any(seconds is not None for seconds in report.stages.values()):
+        lines.append(" " + "  ".join(f"{name} {_seconds(s)}" for name, s in report.stages.items()))
+    else:
+        lines.append(" every stage is up to date")
+    return lines
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+
+
+def _accuracy(report: Report) -> list[str]:
+    if report.metric is None:
+        return [" Accuracy            n/a: no data"]
+    columns = [
+        ("float", "float"), ("quantized", "quantized"), ("pruned", "pruned"), ("integer", "integer"), ("RTL", "rtl"),
+    ]  # fmt: skip
+    title = f" {report.metric.capitalize()} ({report.test_frames:,} test)"
+    head, row = f"{title:<22}", " " * 22
+    for label, key in columns:
+        head += f"{label:<11}"
+        row += f"{_score(report.metric, report.accuracy[key]):<11}"
+    return [head.rstrip(), row.rstrip()]
+
+
+def _score(metric: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4g}"
+
+
+def _agreement(report: Report) -> list[str]:
+    lines = [f" {'Agreement':<20}" + "".join(f"{name:>9}" for name in SETS) + f"{'mismatches':>12}"]
+    for pair in report.pairs:
+        name = f" {pair.a:<7} = {pair.b}"
+        if pair.vectors is None:
+            lines.append(f"{name:<21}     NOT RUN" + (f": {pair.reason}" if pair.reason else ""))
+        else:
+            lines.append(f"{name:<21}" + "".join(f"{_set(pair, s):>9}" for s in SETS) + f"{pair.mismatches:>12,}")
+    lines.append(f" {'netlist':<20}     NOT REQUESTED")
+    return lines
+
+
+def _set(pair: Pair, name: str) -> str:
+    return f"{pair.sets[name]:,}" if name in pair.sets else "–"
+
+
+def _timing(report: Report) -> list[str]:
+    clock = report.clock_period_ns
+    lines = [f" {'Timing':<20}{'predicted':<17}measured"]
+    lines.append(_cycles("latency", report.latency, clock, "first in -> last out"))
+    frames = report.interval.frames
+    lines.append(_cycles("interval", report.interval, None, f"{frames} back-to-back frames" if frames else ""))
+    lines.append(" (ns = cycles x requested clock; timing closure NOT CHECKED)")
+    return lines
+
+
+def _cycles(name: str, timing: Timing, clock: float | None, note: str) -> str:
+    def one(cycles: int | None, missing: str) -> str:
+        if cycles is None:
+            return missing
+        return f"{cycles:,} clk" + (f" / {cycles * clock:g} ns" if clock else "")
+
+    return f" {name:<20}{one(timing.predicted, '–'):<17}{one(timing.measured, 'NOT RUN'):<17}{note}".rstrip()
+
+
+def _rest(report: Report) -> list[str]:
+    lines = []
+    if report.weights:
+        share = 100 * (report.nonzero or 0) / report.weights
+        text = f" Weights {report.weights:,}, non-zero {report.nonzero:,} ({share:.1f} %)"
+        lines.append(text + (f"  Overflow: {report.overflow}" if report.overflow else ""))
+    if report.protocol:
+        lines.append(f" Protocol: {_protocol(report.protocol)}")
+    for note in report.notes:
+        lines.append(f" Note: {note}")
+    lines.append(f" Not checked: {', '.join(report.not_checked)}")
+    return lines
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    stalls, resets = protocol.get("stalls"), protocol.get("resets")
+    parts = []
+    if stalls is not None:
+        parts.append(f"{_number(stalls, 'patterns')} stall patterns")
+    if resets is not None:
+        parts.append(f"{_number(resets, 'count')} resets")
+    parts += [f"{protocol[key]} {key}" for key in ("lost", "repeated") if key in protocol]
+    return ", ".join(parts)
+
+
+def _number(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        value = value.get(key, value)
+    return len(value) if isinstance(value, list | dict) else value
+
+
+def _verdict(report: Report, folder: str) -> str:
+    match report.status:
+        case "PASS":
+            return f"PASS  {folder}"
+        case "PARTIAL":
+            return f"NOT VERIFIED  {folder}  ({report.reason or 'verify has not run'})   exit 0"
+        case "FAIL":
+            return f"FAIL  {report.reason}  {folder}   exit 1"
+        case status:
+            return f"{status}  {report.reason}   exit {report.exit_status}"

