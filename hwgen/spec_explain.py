@@ -16,6 +16,8 @@ def explain(document: Document, error: ValidationError, root: type[BaseModel]) -
     """Turn pydantic's errors into ours: one per key, with its line, what was found and what is expected."""
     seen: set[str] = set()
     for item in error.errors(include_url=False):
+        if item["type"] == "default_factory_not_called":
+            continue  # follows from another error of the section
         location = _known_part(item["loc"], document.value)
         path = join_path(location)
         if path in seen:

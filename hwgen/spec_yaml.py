@@ -243,6 +243,8 @@ def apply_override(document: Document, option: str) -> None:
             SpecError(f"the value is not YAML: {getattr(error, 'problem', error)}", where=shown, found=text)
         )
         return
+    if parts[:2] == ["model", "layers"] and len(parts) > 3:
+        parts.insert(3, "args")  # where layers have been normalised to
     target: Any = document.value
     for part, following in itertools.pairwise(parts):
         target = _step(target, part, {} if following[0] != "[" else [])

@@ -67,7 +67,7 @@ class Report:
     weights: int | None
     nonzero: int | None
     overflow: str | None
-    protocol: dict[str, Any]
+    protocol: dict[str, int]
     mismatch: dict[str, Any] | None
     requirements: tuple[Requirement, ...]
     not_checked: tuple[str, ...]
@@ -172,8 +172,13 @@ def _whole_test(pair: Pair, frames: int | None) -> bool:
     return pair.mismatches == 0 and frames is not None and pair.sets.get("test") == frames
 
 
-def _protocol(evidence: dict[str, Any]) -> dict[str, Any]:
-    return {key: evidence[key] for key in ("stalls", "resets", "lost", "repeated") if key in evidence}
+def _protocol(evidence: dict[str, Any]) -> dict[str, int]:
+    """Count stall patterns, resets, and what was lost or repeated under them."""
+    rows = evidence.get("stalls") or []
+    resets = (evidence.get("resets") or {}).get("count")
+    counts = {"stall patterns": len(rows)} if rows else {}
+    counts |= {"resets": resets} if resets is not None else {}
+    return counts | ({key: sum(row.get(key, 0) for row in rows) for key in ("lost", "repeated")} if rows else {})
 
 
 def _requirements(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import hwgen
 from hwgen.report.collect import SETS, Pair, Report, Timing
-
-NAMES = {"graph": "graph", "qkeras": "qkeras", "hls_cpp": "hls_cpp", "rtl": "rtl"}
 
 
 def table(report: Report, shown_folder: str) -> str:
@@ -95,28 +91,11 @@ def _rest(report: Report) -> list[str]:
         text = f" Weights {report.weights:,}, non-zero {report.nonzero:,} ({share:.1f} %)"
         lines.append(text + (f"  Overflow: {report.overflow}" if report.overflow else ""))
     if report.protocol:
-        lines.append(f" Protocol: {_protocol(report.protocol)}")
+        lines.append(" Protocol: " + ", ".join(f"{count} {what}" for what, count in report.protocol.items()))
     for note in report.notes:
         lines.append(f" Note: {note}")
     lines.append(f" Not checked: {', '.join(report.not_checked)}")
     return lines
-
-
-def _protocol(protocol: dict[str, Any]) -> str:
-    stalls, resets = protocol.get("stalls"), protocol.get("resets")
-    parts = []
-    if stalls is not None:
-        parts.append(f"{_number(stalls, 'patterns')} stall patterns")
-    if resets is not None:
-        parts.append(f"{_number(resets, 'count')} resets")
-    parts += [f"{protocol[key]} {key}" for key in ("lost", "repeated") if key in protocol]
-    return ", ".join(parts)
-
-
-def _number(value: Any, key: str) -> Any:
-    if isinstance(value, dict):
-        value = value.get(key, value)
-    return len(value) if isinstance(value, list | dict) else value
 
 
 def _verdict(report: Report, folder: str) -> str:
