@@ -141,13 +141,13 @@ def schema() -> None:
 
 
 def _show(result: Any, *, quiet: bool, as_json: bool) -> None:
-    from hwgen.report.table import table
+    from hwgen.report.table import table, verdict
 
     if as_json:
         typer.echo(json.dumps(result.report.to_json(), indent=2, ensure_ascii=False))
     else:
-        text = table(result.report, str(result.folder))
-        typer.echo(text.splitlines()[-1] if quiet else text)
+        folder = str(result.folder)
+        typer.echo(verdict(result.report, folder) if quiet else table(result.report, folder))
     if result.exit_status:
         raise typer.Exit(result.exit_status)
 

@@ -89,6 +89,13 @@ class BuildFolder:
         self._stages[stage] = {"key": key, "seconds": round(seconds, 2), "outputs": outputs}
         self._save()
 
+    def replaced(self, stage: str, writes: Sequence[str], *, complete: bool) -> None:
+        """Note that the outputs of a stage were made again from the same inputs, outside a build."""
+        entry = self._stages.pop(stage, None)
+        if entry is not None and complete:
+            self._stages[stage] = entry | {"outputs": folder_digests(self.path, writes)}
+        self._save()
+
     def forget(self) -> None:
         """Remove the folder if this build made it and no stage but `spec` wrote into it."""
         if self.path in self.made and set(self._stages) <= {"spec"}:

@@ -19,7 +19,7 @@ NOISE = {
 
 @contextlib.contextmanager
 def quiet(log: Path) -> Iterator[None]:
-    """Send file descriptors 1 and 2 to the end of `log` while the body runs."""
+    """Send standard output and error, Python's and the process', to `log` while the body runs."""
     for name, value in NOISE.items():
         os.environ.setdefault(name, value)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,9 @@ def quiet(log: Path) -> Iterator[None]:
             _flush()
             os.dup2(stream.fileno(), 1)
             os.dup2(stream.fileno(), 2)
-            yield
+            with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as text:
+                with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+                    yield
     finally:
         _flush()
         for number, copy in zip((1, 2), saved, strict=True):
@@ -41,8 +43,3 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(ValueError, OSError):
             stream.flush()
-
-
-def real_stdout() -> int:
-    """Return a copy of the descriptor of standard output, which stays the screen while `quiet` is on."""
-    return os.dup(1)

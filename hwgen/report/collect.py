@@ -27,6 +27,7 @@ class Pair:
     mismatches: int | None
     sets: dict[str, int]
     reason: str | None = None
+    first: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Report:
     overflow: str | None
     protocol: dict[str, int]
     mismatch: dict[str, Any] | None
+    failed: tuple[str, ...]
     requirements: tuple[Requirement, ...]
     not_checked: tuple[str, ...]
     notes: tuple[str, ...]
@@ -135,6 +137,7 @@ def collect(
         overflow=None if not lowered else "allowed to wrap" if spec.precision.allow_wrap else "proved absent",
         protocol=_protocol(evidence or {}),
         mismatch=(evidence or {}).get("mismatch"),
+        failed=tuple((evidence or {}).get("failed_checks") or ()),
         requirements=requirements,
         not_checked=tuple((evidence or {}).get("not_checked") or ("the RTL",)),
         notes=tuple(lowered.get("notes") or ()),
@@ -154,7 +157,7 @@ def _pair(a: str, b: str, rows: list[dict[str, Any]], missing: str | None, verif
     for row in rows:
         if (row.get("a"), row.get("b")) == (a, b):
             sets = {name: _count(part) for name, part in (row.get("sets") or {}).items()}
-            return Pair(a, b, row.get("vectors"), row.get("mismatches"), sets, row.get("reason"))
+            return Pair(a, b, row.get("vectors"), row.get("mismatches"), sets, row.get("reason"), row.get("first"))
     return Pair(a, b, None, None, {}, missing)
 
 

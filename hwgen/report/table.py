@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hwgen
 from hwgen.report.collect import SETS, Pair, Report, Timing
+from hwgen.report.failure import failure
 
 
 def table(report: Report, shown_folder: str) -> str:
     """Return the table; `shown_folder` is the build folder as the user would type it."""
     blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report), _rest(report)]
-    blocks.append([_verdict(report, shown_folder)])
+    blocks.append([verdict(report, shown_folder)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -98,13 +99,14 @@ def _rest(report: Report) -> list[str]:
     return lines
 
 
-def _verdict(report: Report, folder: str) -> str:
+def verdict(report: Report, folder: str) -> str:
+    """Return the last line of the table, or the screen of a failure."""
     match report.status:
         case "PASS":
             return f"PASS  {folder}"
         case "PARTIAL":
             return f"NOT VERIFIED  {folder}  ({report.reason or 'verify has not run'})   exit 0"
         case "FAIL":
-            return f"FAIL  {report.reason}  {folder}   exit 1"
+            return failure(report, folder)
         case status:
             return f"{status}  {report.reason}   exit {report.exit_status}"
