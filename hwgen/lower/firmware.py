@@ -1,0 +1,231 @@
+"""The hls4ml Vitis project of a graph, and its emulation: compiled with g++, run on whole sets of integers."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwgen.errors import NumericsError, ProofError
+from hwgen.files import FileSet, json_bytes
+from hwgen.fixed import FixedPoint, IntArray
+from hwgen.ir.graph import Graph
+from hwgen.lower import vendor
+from hwgen.lower.hls import HlsLayers, hls_layers
+from hwgen.lower.names import RESERVED
+
+EMULATOR_CPP = "hwgen_emulator.cpp"
+PORTS_JSON = "hwgen_ports.json"
+COMPILE_TIMEOUT_S = 1800.0
+MAX_PORT_BITS = 62
+"""Integers of inputs and outputs travel as 64-bit words."""
+
+
+def write_project(model: Any, lowered: Any, spec: Any, folder: Path) -> None:
+    """Write the hls4ml project of ``lowered.graph`` into `folder`; only changed files are touched.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Not read: the graph says everything.
+    lowered : Lowered
+    spec : ModelSpec
+    folder : Path
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    hardware = getattr(spec, "hardware", None)
+    files = project_files(
+        lowered.graph,
+        part=str(getattr(hardware, "part", "xcvu13p-flga2577-2-e")),
+        clock_period_ns=float(getattr(hardware, "clock_period_ns", 5)),
+    )
+    files.write(folder)
+
+
+def project_files(graph: Graph, *, part: str, clock_period_ns: float) -> FileSet:
+    """Return the hls4ml project of `graph` with our batch emulator, as a `FileSet`."""
+    hls = hls_layers(graph)
+    with tempfile.TemporaryDirectory(prefix="hwgen-hls-") as scratch, vendor.quiet():
+        target = Path(scratch) / "project"
+        vendor.write_vitis_project(
+            hls.layers,
+            hls.inputs,
+            hls.outputs,
+            hls.config,
+            name=top_name(graph),
+            folder=target,
+            part=part,
+            clock_period_ns=clock_period_ns,
+        )
+        files = FileSet()
+        for path in sorted(p for p in target.rglob("*") if p.is_file()):
+            files.add(path.relative_to(target).as_posix(), path.read_bytes())
+    files.add(EMULATOR_CPP, emulator_source(graph, hls))
+    files.add(PORTS_JSON, json_bytes(_ports(graph)))
+    return files
+
+
+def top_name(graph: Graph) -> str:
+    """Return the name of the C++ top function."""
+    return (
+        f"{graph.name}_top" if graph.name.lower() in RESERVED or graph.name in ("nnet", "hls", "main") else graph.name
+    )
+
+
+def _ports(graph: Graph) -> dict[str, Any]:
+    """Describe the emulator's inputs and outputs."""
+
+    def port(name: str, shape: tuple[int, ...], fmt: FixedPoint) -> dict[str, Any]:
+        if fmt.width > MAX_PORT_BITS:
+            raise NumericsError(
+                "too wide for the emulator", where=name, found=str(fmt), expected=f"at most {MAX_PORT_BITS} bits"
+            )
+        return {"name": name, "shape": list(shape), "width": fmt.width, "signed": fmt.signed, "fraction": fmt.fraction}
+
+    inputs = [port(n.name, n.shape, n.fmt) for n in graph.inputs]
+    outputs = []
+    for node in graph.outputs:
+        t = graph.types[node.name]
+        outputs.append(port(node.name, t.shape, t.fmt))
+    return {"version": 1, "top": top_name(graph), "inputs": inputs, "outputs": outputs}
+
+
+def emulator_source(graph: Graph, hls: HlsLayers) -> str:
+    """Return C++ that runs the top function over many frames of integers in one call."""
+    ports = _ports(graph)
+    parameters, body, arguments, ends = [], [], [], []
+    for index, port in enumerate(ports["inputs"]):
+        size = int(np.prod(port["shape"]))
+        parameters.append(f"const long long *in{index}")
+        body += [
+            f"        static input_type<{index}>::type x{index}[{size}];",
+            f"        for (unsigned i = 0; i < {size}; i++)",
+            f"            set_bits(x{index}[i], in{index}[frame * {size} + i]);",
+        ]
+        arguments.append(f"x{index}")
+    for index, port in enumerate(ports["outputs"]):
+        size = int(np.prod(port["shape"]))
+        parameters.append(f"long long *out{index}")
+        body.append(f"        static output_type<{index}>::type y{index}[{size}];")
+        ends += [
+            f"        for (unsigned i = 0; i < {size}; i++)",
+            f"            out{index}[frame * {size} + i] = to_integer(y{index}[i], {port['fraction']});",
+        ]
+        arguments.append(f"y{index}")
+    top = ports["top"]
+    count = len(ports["inputs"])
+    return _EMULATOR.format(
+        top=top,
+        include=f"firmware/{top}.h",
+        count=count,
+        parameters=", ".join(parameters),
+        body="\n".join([*body, f"        {top}({', '.join(arguments)});", *ends]),
+    )
+
+
+_EMULATOR = """// Runs the hls4ml project over many frames in one call: integers in, integers out, nothing rounded.
+#include "{include}"
+
+#include <tuple>
+
+template <class R, class... Args> std::tuple<Args...> arguments_of(R (*)(Args...));
+using Arguments = decltype(arguments_of(&{top}));
+template <unsigned K> struct argument {{
+    using type = typename std::remove_pointer<typename std::tuple_element<K, Arguments>::type>::type;
+}};
+template <unsigned K> using input_type = argument<K>;
+template <unsigned K> using output_type = argument<{count} + K>;
+
+template <class T> void set_bits(T &x, long long value) {{
+    x.range(T::width - 1, 0) = ap_int<64>(value).range(T::width - 1, 0);
+}}
+
+template <class T> long long to_integer(const T &x, int fraction) {{
+    // x is on the grid of `fraction` bits: shift its own binary point there.
+    ap_fixed<128, 64> wide = x;
+    return ap_fixed<128, 64>(fraction >= 0 ? wide << fraction : wide >> -fraction).to_int64();
+}}
+
+extern "C" void hwgen_run(long long frames, {parameters}) {{
+    for (long long frame = 0; frame < frames; frame++) {{
+{body}
+    }}
+}}
+"""
+
+
+class Emulator:
+    """The compiled emulation of a project. Make one with `Emulator.build`."""
+
+    def __init__(self, library: Path, ports: Mapping[str, Any]) -> None:
+        self._ports = ports
+        self._library = library
+        self._run = ctypes.CDLL(str(library)).hwgen_run
+        self._run.restype = None
+
+    @classmethod
+    def build(cls, folder: Path, progress: Callable[[str, float | None], None] = lambda m, f: None) -> Emulator:
+        """Compile the project in `folder` with g++ (again only if it changed) and load it.
+
+        Raises
+        ------
+        ToolMissing
+            If there is no C++ compiler.
+        ProofError
+            If the project does not compile.
+        """
+        from hwgen.tools import gxx
+        from hwgen.tools.run import run
+
+        ports = json.loads((folder / PORTS_JSON).read_text())
+        compiler = gxx.find()
+        flags = ["-O2", "-std=c++14", "-fPIC", "-shared", "-w", "-Ifirmware/ap_types"]
+        key = _digest(folder, [*flags, compiler.path, compiler.version])
+        library = folder / "build" / f"emulator-{key}.so"
+        if not library.is_file():
+            progress("compiling the HLS C++ with g++", None)
+            library.parent.mkdir(exist_ok=True)
+            for old in library.parent.glob("emulator-*.so"):
+                old.unlink()
+            weights = json.dumps(str(folder.resolve() / "firmware" / "weights"))
+            partial = library.with_suffix(".partial")
+            sources = [f"firmware/{ports['top']}.cpp", EMULATOR_CPP]
+            command = [compiler.path, *flags, f"-DWEIGHTS_DIR={weights}", *sources, "-o", str(partial.resolve())]
+            run(
+                command, cwd=folder, timeout_s=COMPILE_TIMEOUT_S, log=folder / "build" / "compile.log", error=ProofError
+            )
+            partial.replace(library)
+        return cls(library, ports)
+
+    def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Run every frame.
+
+        Parameters
+        ----------
+        inputs : {input name: integers (frames, \\*shape)}
+        """
+        arrays = [np.ascontiguousarray(inputs[p["name"]], dtype=np.int64) for p in self._ports["inputs"]]
+        frames = len(arrays[0])
+        results = [np.zeros((frames, *p["shape"]), dtype=np.int64) for p in self._ports["outputs"]]
+        pointers = [a.ctypes.data_as(ctypes.POINTER(ctypes.c_longlong)) for a in arrays + results]
+        self._run(ctypes.c_longlong(frames), *pointers)
+        return {p["name"]: r for p, r in zip(self._ports["outputs"], results, strict=True)}
+
+
+def _digest(folder: Path, more: list[str]) -> str:
+    """Return a short digest of everything the compiler reads."""
+    files = FileSet({"flags": "\n".join(more)})
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if path.is_file() and (relative.startswith("firmware/") or relative in (EMULATOR_CPP, PORTS_JSON)):
+            files.add(relative, path.read_bytes())
+    return files.digest()[:16]

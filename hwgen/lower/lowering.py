@@ -1,0 +1,192 @@
+"""From a Keras model to a `Graph`: parse with hls4ml, read its ModelGraph, finish the outputs, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hwgen.errors import HwgenError, ModelError, SpecError
+from hwgen.fixed import FixedPoint, Overflow
+from hwgen.ir import nodes as ir
+from hwgen.ir.graph import Graph
+from hwgen.lower import vendor
+from hwgen.lower.builder import GraphBuilder
+from hwgen.lower.handlers import HANDLERS, describe
+from hwgen.lower.names import Names
+from hwgen.lower.precision import Precision, host_format
+from hwgen.lower.quantizers import ActivationRule
+from hwgen.lower.reader import Reading, read_model_graph
+from hwgen.lower.softmax import emit_argmax, emit_softmax, softmax_error
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What lowering a model gives.
+
+    Parameters
+    ----------
+    graph : Graph
+    hls_config : dict
+        The configuration of the hls4ml project: a precision for every layer and weight.
+    notes : list of str
+        What a user should know: rounded coefficients, ignored arguments, table errors.
+    integer_sparsity : dict
+        Layer to the fraction of its integer weights that are zero.
+    """
+
+    graph: Graph
+    hls_config: dict[str, Any]
+    notes: list[str]
+    integer_sparsity: dict[str, float]
+    weights: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A lowered model with what the reference needs to compare it layer by layer.
+
+    Parameters
+    ----------
+    tensors : dict
+        Keras tensor name to the graph node that computes it (after any forced type).
+    logits : list of str
+        Per model output, the node that stands for the Keras tensor: where an argmax or a softmax of ours begins.
+    """
+
+    graph: Graph
+    reading: Reading
+    tensors: dict[str, str]
+    logits: list[str]
+
+
+def analyse(model: Any, spec: Any) -> Analysis:
+    """Parse, read and finish a built Keras model.
+
+    Raises
+    ------
+    HwgenError
+        If something in it has no exact meaning in hardware.
+    """
+    layers, inputs, outputs = vendor.parse(model, dict.fromkeys(HANDLERS, describe))
+    names, display = _rename(layers, inputs, outputs)
+    precision = Precision(spec)
+    reading = Reading(GraphBuilder(names), precision, _input_formats(layers, precision))
+    tensors = {name: conf["name"] for conf in layers for name in conf["output_keras_tensor_names"]}
+    read_model_graph(vendor.make_model_graph(layers, inputs, outputs), reading, display)
+    logits, ends = _finish_outputs(reading, outputs, getattr(spec.model, "output", None) or "logits")
+    graph = reading.builder.graph(str(spec.model.name))
+    for kind, start, end in ends:
+        if kind == "softmax":
+            error, flips = softmax_error(graph, start, end)
+            reading.notes.append(
+                f"{end}: tables of 16 fractional bits; over 1,000 random frames off float64 by at most {error:.2e}, "
+                f"{flips} argmaxes differ"
+            )
+    return Analysis(graph, reading, {t: reading.values[n] for t, n in tensors.items() if n in reading.values}, logits)
+
+
+def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> tuple[Names, dict[str, str]]:
+    """Give every layer of hls4ml's list an identifier, in place; return the names used and their Keras layers."""
+    names, table = Names(), {}
+    for conf in layers:
+        table[conf["name"]] = names.fresh(_undo_numbering(conf, {c["name"] for c in layers}))
+    for conf in layers:
+        conf["name"] = table[conf["name"]]
+        conf["inputs"] = [table[name] for name in conf["inputs"]]
+    inputs[:] = [table[name] for name in inputs]
+    outputs[:] = [table[name] for name in outputs]
+    return Names(), {conf["name"]: conf["keras_layer"] for conf in layers}
+
+
+def _undo_numbering(conf: dict[str, Any], taken: set[str]) -> str:
+    """hls4ml's parser numbers layers called i, n, p, u or t even where they are unique."""
+    name = str(conf["name"])
+    return conf["keras_layer"] if name == f"{conf['keras_layer']}_0" and conf["keras_layer"] not in taken else name
+
+
+def _input_formats(layers: list[dict[str, Any]], precision: Precision) -> dict[str, FixedPoint]:
+    """Return each input's format: as given, else as the activation that every consumer of it begins with."""
+    names = [c["name"] for c in layers if c["class_name"] == "InputLayer"]
+    formats = precision.inputs(names)
+    for name in names:
+        if name in formats:
+            continue
+        rules = [c.get("activation_quantizer") for c in layers if name in c["inputs"]]
+        texts = {rule.text for rule in rules if isinstance(rule, ActivationRule) and _is_grid(rule)}
+        if len(texts) != 1 or len(texts) != len({getattr(r, "text", None) for r in rules}):
+            where = "precision.input" if len(names) == 1 else f"precision.input.{name}"
+            raise SpecError(
+                "the input's number format is not known",
+                where=where,
+                found="the model does not start with a QActivation",
+                expected="fixed<16,6>, or QActivation: quantized_bits(8,2,alpha=1) as the first layer",
+            )
+        formats[name] = host_format(next(rule for rule in rules if rule is not None).fmt)
+    return formats
+
+
+def _is_grid(rule: ActivationRule) -> bool:
+    return rule.plain and rule.fmt.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+
+
+def _finish_outputs(reading: Reading, outputs: list[str], wanted: str) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """Add argmax or softmax where asked for, and the Output nodes; return the logits and what was added."""
+    builder, logits, ends = reading.builder, [], []
+    for name in outputs:
+        if name in reading.functions:
+            function = reading.functions[name]
+            raise ModelError(
+                f"the network ends in a float {function}",
+                where=name,
+                expected=f"end in the layer before it (train from logits), or in QActivation quantized_{function}(8)",
+            )
+        node = result = reading.values[name]
+        if wanted == "argmax" and builder.types[node].shape[-1] > 1:
+            result = emit_argmax(builder, node)
+        elif wanted == "softmax":
+            result = emit_softmax(builder, node)
+        elif name in reading.softmax:
+            reading.notes.append(f"{name}: the softmax at the end is left out (model.output: logits)")
+        if result != node:
+            ends.append((wanted, node, result))
+        builder.add(ir.Output, f"{result}_out", result)
+        logits.append(node)
+    return logits, ends
+
+
+def lower_model(model: Any, spec: Any, progress: Progress = lambda message, fraction: None) -> Lowered:
+    """Lower a trained Keras model to a Graph.
+
+    Parameters
+    ----------
+    model : keras.Model
+    spec : ModelSpec
+    progress : callable
+
+    Raises
+    ------
+    HwgenError
+        Naming the layer that has no exact meaning in hardware, and what to use instead.
+    """
+    from hwgen.lower.check import located
+    from hwgen.lower.hls import hls_layers
+
+    progress("reading the model through hls4ml", None)
+    with vendor.quiet():
+        try:
+            analysis = analyse(model, spec)
+        except HwgenError as error:
+            raise located(error, spec) from error
+    graph, weights = analysis.graph, {}
+    for node in graph.nodes:
+        if isinstance(node, ir.Dense) and isinstance(kernel := graph.by_name[node.inputs[1]], ir.Const):
+            layer = analysis.reading.layer_of.get(node.name)
+            if layer is not None:
+                weights[layer] = (int(kernel.value.size), int(np.count_nonzero(kernel.value)))
+    sparsity = {layer: 1 - nonzero / size for layer, (size, nonzero) in weights.items()}
+    return Lowered(graph, hls_layers(graph).config, analysis.reading.notes, sparsity, weights)
