@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import tempfile
 import warnings
@@ -70,10 +71,9 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
     from hwgen.train.env import import_keras
 
     keras = import_keras()
-    import qkeras.utils
-
     objects: dict[str, Any] = {}
-    qkeras.utils._add_supported_quantized_objects(objects)
+    # By its name: the attribute `qkeras.utils` may be `keras.utils`, which qkeras imports too.
+    importlib.import_module("qkeras.utils")._add_supported_quantized_objects(objects)
     plain, wrapped = unwrap_config(config)
     try:
         with _quiet(), _trusting(keras, trust):
