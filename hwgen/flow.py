@@ -51,7 +51,7 @@ class Stage:
 
 NETWORK = ("model.layers", "model.builder", "model.input_shape", "model.output", "precision")
 DATA = ("data.set", "data.test_fraction", "data.scale", "data.offset")
-KERAS = ("tensorflow", "keras", "qkeras-v3", "numpy")
+KERAS = ("tensorflow", "tensorflow-cpu", "keras", "qkeras-v3", "numpy")
 
 STAGES: list[Stage] = [
     # resolved.yaml: model.yaml with every default filled in
@@ -90,7 +90,7 @@ STAGES: list[Stage] = [
         keys=(*NETWORK, *DATA, "model.name", "hardware", "train.metric", "verify.random_vectors", "verify.seed"),
         files=("model.builder", "data.npz", "data.loader"),
         reads=("compress/model.keras",),
-        writes=("graph/*", "firmware/**/*", "tb/*", "reports/pairs.json", "reports/lower.json"),
+        writes=("graph/*", "firmware/*", "firmware/firmware/**/*", "tb/*", "reports/pairs.json", "reports/lower.json"),
         code=("lower", "ir", "train", "fixed.py", "report/score.py"),
         packages=(*KERAS, "hls4ml", "scikit-learn", "mlxtend"),
     ),

@@ -29,9 +29,12 @@ def quiet(log: Path) -> Iterator[None]:
             _flush()
             os.dup2(stream.fileno(), 1)
             os.dup2(stream.fileno(), 2)
-            with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as text:
-                with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-                    yield
+            with (
+                os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as text,
+                contextlib.redirect_stdout(text),
+                contextlib.redirect_stderr(text),
+            ):
+                yield
     finally:
         _flush()
         for number, copy in zip((1, 2), saved, strict=True):

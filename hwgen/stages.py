@@ -68,7 +68,7 @@ def write_spec(context: Context) -> None:
 
 def train(context: Context) -> None:
     """Make the network, refuse what cannot become hardware, train it (or take its weights)."""
-    from hwgen.lower.check import check_model
+    from hwgen.lower import check_model
     from hwgen.train.build import make_model
     from hwgen.train.fit import train_model
     from hwgen.train.metrics import metric_name
@@ -113,9 +113,7 @@ def lower(context: Context) -> None:
     """Make the graph and the HLS project, choose the vectors, and compare QKeras, graph and HLS C++ on them."""
     from hwgen.ir import graph_files
     from hwgen.ir.vectors import make_vectors, save_vectors
-    from hwgen.lower import firmware
-    from hwgen.lower.check import check_model
-    from hwgen.lower.lower import lower_model
+    from hwgen.lower import check_model, firmware, lower_model
     from hwgen.lower.reference import QKerasReference
     from hwgen.report.score import graph_score, weight_counts
     from hwgen.sim.compare import pair_row
