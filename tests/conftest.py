@@ -10,6 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HWGEN_CACHE", str(ROOT / "build" / "cache"))
 

@@ -80,6 +80,8 @@ class Graph:
         for node in self.nodes:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.name):
                 raise GraphError("a node's name must be an identifier", where=self.name, found=node.name)
+            if node.name.startswith("hg_"):
+                raise GraphError("names that begin with hg_ belong to hwgen", where=self.name, found=node.name)
         if not self.inputs or not self.outputs:
             raise GraphError("a graph needs at least one input and one output", where=self.name)
         for name, t in self.types.items():

@@ -296,18 +296,16 @@ class LayerText:
             return
         width = sv.signed_width(a)
         x = self.signed(op.a, stage, width)
-        parameters = [
-            f".InWidth({width})",
-            f".OutWidth({op.width})",
-            f".Shift({op.shift})",
-            f".Rounding({ROUNDING_CODE[op.rounding]})",
-            f".HalfAdded({int(op.half_added)})",
-            f".Overflow({2 if op.zero_outside else 1 if op.wrap_width else 0})",
-            f".WrapWidth({op.wrap_width or op.width})",
-            f".WrapSigned({int(op.wrap_signed)})",
-            f".Lo({op.clamp_lo})",
-            f".Hi({op.clamp_hi})",
-        ]
+        parameters = [f".InWidth({width})", f".OutWidth({op.width})", f".Shift({op.shift})"]
+        if op.rounding != "TRN" and op.shift > 0:
+            parameters.append(f".Rounding({ROUNDING_CODE[op.rounding]})")
+        if op.half_added:
+            parameters.append(".HalfAdded(1)")
+        if op.zero_outside:
+            parameters.append(".Overflow(2)")
+        elif op.wrap_width:
+            parameters += [".Overflow(1)", f".WrapWidth({op.wrap_width})", f".WrapSigned({int(op.wrap_signed)})"]
+        parameters += [f".Lo({op.clamp_lo})", f".Hi({op.clamp_hi})"]
         self.lines.append(f"  hg_requantize #({', '.join(parameters)}) u_{name} (.x_i({x}), .y_o({name}));")
 
     def _registers(self, stage: int) -> None:

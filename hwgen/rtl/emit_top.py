@@ -244,8 +244,8 @@ def _results(decided: Plan, ports: dict[str, str]) -> tuple[list[str], int]:
     joined = _joined([n.name for n in reversed(graph.outputs)])
     lines += [
         "",
-        f"logic {sv.span(total)}result_q;",
-        f"always_ff @(posedge clk_i) result_q <= {joined};",
+        f"logic {sv.span(total)}hg_result_q;",
+        f"always_ff @(posedge clk_i) hg_result_q <= {joined};",
     ]
     return lines, total
 

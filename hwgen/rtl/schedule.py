@@ -177,7 +177,8 @@ def _latest(
         if tail + delays[i] > budget + 1e-9:
             stage, tail = stage + 1, 0.0
         left[i] = (stage, tail + delays[i])
-    return [n_stages - 1 - s for s, _ in left]
+    # The inputs are there in the first cycle and only then.
+    return [0 if isinstance(op, Source) else n_stages - 1 - s for op, (s, _) in zip(ops, left, strict=True)]
 
 
 def _minimum_cut(

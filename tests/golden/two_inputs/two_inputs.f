@@ -1,0 +1,12 @@
+hg_axis_in.sv
+hg_axis_out.sv
+hg_credit_fifo.sv
+hg_delay.sv
+hg_fork.sv
+hg_valid_pipe.sv
+two_inputs_curve_table.sv
+two_inputs_total.sv
+two_inputs_curve.sv
+two_inputs_best.sv
+two_inputs.sv
+two_inputs_axis.sv

@@ -1,0 +1,10 @@
+hg_axis_in.sv
+hg_axis_out.sv
+hg_credit_fifo.sv
+hg_delay.sv
+hg_requantize.sv
+hg_valid_pipe.sv
+two_layers_fc1.sv
+two_layers_logits.sv
+two_layers.sv
+two_layers_axis.sv
