@@ -1,3 +1,4 @@
+# mypy: disable-error-code="untyped-decorator"
 """cocotb bench of the AXI4-Stream wrapper: frames, back-pressure, frames that end early or late, resets."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import First, RisingEdge, Timer
-from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
+from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource  # type: ignore[import-untyped]
 
 from hwgen.sim.bench_lib import given, pack_bytes, report
 

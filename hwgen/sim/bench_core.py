@@ -1,7 +1,9 @@
+# mypy: disable-error-code="untyped-decorator"
 """cocotb bench of a core: latency, interval, stall patterns, resets in flight. It does not know the prediction."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -75,7 +77,7 @@ async def back_to_back_frames(dut: Any) -> None:
     counts = core.check()
     assert counts == {"frames": len(frames), "lost": 0, "repeated": 0, "changed": 0}, str(counts)
     cycles = [cycle for cycle, _ in stream.produced]
-    report(interval=max(b - a for a, b in zip(cycles, cycles[1:], strict=False)), interval_frames=len(frames))
+    report(interval=max(b - a for a, b in itertools.pairwise(cycles)), interval_frames=len(frames))
 
 
 @cocotb.test()
@@ -125,7 +127,8 @@ async def resets_in_flight(dut: Any) -> None:
         hold = draw.randrange(1, 4)
         for _ in range(hold):
             await stream.step(core.frames[0], 0, take=True, reset=True)
-        stream.accepted.clear(), stream.produced.clear()
+        stream.accepted.clear()
+        stream.produced.clear()
         some = draw.sample(range(len(core.frames)), min(3, len(core.frames)))
         for index in some:
             while not await stream.step(core.frames[index], index):

@@ -95,7 +95,8 @@ class Stream:
         await RisingEdge(self.clk)
         for _ in range(cycles):
             await self.step(None, take=False, reset=True)
-        self.accepted.clear(), self.produced.clear()
+        self.accepted.clear()
+        self.produced.clear()
 
     async def send(
         self,

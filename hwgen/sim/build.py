@@ -99,7 +99,7 @@ def build(source: ModelSource, programs: Mapping[str, Program], folder: Path) ->
     shared = [by_name[f"{name}.o"] for name in classes["GLOBAL"]]
     for name, program in programs.items():
         parts = [*built["model"], *built[name], *(by_name[f"{path.stem}.o"] for path in program.cached), *shared]
-        link = [compiler.path, *parts, *program.link, "-pthread", "-latomic", "-o", made[name]]
+        link: list[str | Path] = [compiler.path, *parts, *program.link, "-pthread", "-latomic", "-o", made[name]]
         link += ["-llz4", "-lz"] if source.trace == "fst" else []
         run(link, cwd=objects, timeout_s=BUILD_TIMEOUT_S, log=folder / f"link_{name}.log")
     shutil.rmtree(objects)

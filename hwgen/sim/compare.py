@@ -42,7 +42,7 @@ def pair_row(
     for name, outputs in right.items():
         if set(left.get(name, {})) != set(outputs):
             raise ValueError(f"{a} has no outputs for the set {name}, or other ones than {b}")
-        wrong: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+        wrong: Any = None
         for output, values in outputs.items():
             mine, yours = _flat(left[name][output]), _flat(values)
             if mine.shape != yours.shape:
@@ -138,7 +138,7 @@ def match_stream(outputs: Words, expected: Words, first_frame: int = 0, *, cut: 
             place += 1
             continue
         ahead = expected[place + 1 : place + 1 + RESYNC]
-        found = np.flatnonzero((ahead == row).all(axis=1)) if len(ahead) else []
+        found: Any = np.flatnonzero((ahead == row).all(axis=1)) if len(ahead) else []
         bad.append(first_frame + min(place, max(len(expected) - 1, 0)))
         if (place and np.array_equal(row, expected[place - 1])) or place >= len(expected):
             repeated += 1

@@ -48,7 +48,7 @@ def unpack(words: np.ndarray[Any, np.dtype[np.uint32]], elements: int, width: in
     if signed:
         weights[-1] = -weights[-1]
     values = np.zeros((frames, elements), dtype=dtype)
-    raw = np.ascontiguousarray(words, dtype="<u4").view(np.uint8).reshape(frames, -1)
+    raw = np.ascontiguousarray(words, dtype="<u4").view(np.uint8).reshape(frames, words.shape[1] * 4)
     for start in range(0, frames, CHUNK):
         bits = np.unpackbits(raw[start : start + CHUNK], axis=1, bitorder="little")[:, : elements * width]
         values[start : start + CHUNK] = bits.reshape(len(bits), elements, width).astype(dtype) @ weights

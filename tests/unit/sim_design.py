@@ -13,7 +13,7 @@ from hwgen.ir import Graph, graph_files
 from hwgen.ir import nodes as ir
 from hwgen.ir.vectors import make_vectors, save_vectors
 
-W1 = np.array([[3, -5, 7], [-8, 2, 1], [31, -32, 4], [0, 6, -9]])
+W1 = np.array([[3, -5, 7], [-8, 2, 1], [31, -32, 4], [30, 6, -9]])
 B1 = np.array([5, -3, 17])
 W2 = np.array([[5, -7], [-2, 11], [13, 3]])
 IN_FMT = FixedPoint(5, 1, signed=False)

@@ -93,8 +93,8 @@ void Bench::run() {
     std::vector<uint32_t> resets;  // pairs: cycles after the last release, cycles held
     if (options.count("resets")) resets = read_words(options["resets"]);
     Random source{number("seed", 1) * 2 + 1}, sink{number("seed", 1) * 2 + 77777};
-    const bool tracing = options.count("wave");
-    bool stopped = false, offering = false, held = false, trace_open = false;
+    const bool tracing = options.count("wave"), waits = number("sink-waits", 0);  // ready only after valid
+    bool stopped = false, offering = false, held = false, trace_open = false, seen_valid = false;
     std::vector<uint32_t> now(dut_out_words), before(dut_out_words), tap(dut_tap_words);
     uint64_t quiet = 0, idle = 0, reset_left = 0, released = 0;
     size_t next_reset = 0;
@@ -114,7 +114,7 @@ void Bench::run() {
             const uint64_t shown = offering ? sent % lap : source.next() % lap;
             dut->in_data(&frames[(first + shown) * dut_in_words]);
         }
-        const bool take = !sink.chance(stall);
+        const bool take = !sink.chance(stall) && (!waits || seen_valid);
         dut->reset(in_reset), dut->in_valid(offering), dut->out_ready(take);
         dut->clock(false), dut->eval();
 
@@ -133,7 +133,7 @@ void Bench::run() {
             tap_words.insert(tap_words.end(), tap.begin(), tap.end());
         }
         if (valid && take) out_stamps.push_back(cycle), out_words.insert(out_words.end(), now.begin(), now.end());
-        held = valid && !take;
+        held = valid && !take, seen_valid = held;
         if (held) before = now;
         if (trace_open) dut->trace(time++);
         dut->clock(true), dut->eval();
