@@ -25,3 +25,13 @@ def seed_everything(seed: int) -> None:
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def qkeras_objects() -> dict[str, Any]:
+    """Return QKeras' layers and quantizers by class name, as files of QKeras 0.9 name them."""
+    import_keras()
+    from qkeras.utils import _add_supported_quantized_objects
+
+    objects: dict[str, Any] = {}
+    _add_supported_quantized_objects(objects)
+    return objects

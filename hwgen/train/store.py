@@ -68,7 +68,7 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
     config = read_config(path)
     if not trust:
         refuse_code(config, path)
-    from hwgen.train.env import import_keras
+    from hwgen.train.env import import_keras, qkeras_objects
 
     keras = import_keras()
     objects: dict[str, Any] = {}

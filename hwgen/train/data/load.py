@@ -51,11 +51,14 @@ def load_data(spec: ModelSpec) -> DataSet | None:
         standardization = Standardization.of(as_tuple(x_train)[0])
         x_train, x_test = map_arrays(standardization.apply, x_train), map_arrays(standardization.apply, x_test)
         notes.append(f"standardised per feature (mean and deviation of train), clipped at ±{standardization.clip:g} σ")
-    scale, offset = float(spec.data.scale), float(spec.data.offset)
+    scale, offset = spec.data.scale, spec.data.offset
     shapes = input_shapes(spec, [x.shape[1:] for x in as_tuple(x_train)])
-    x_train, x_test = (shape_samples(_scaled(x, scale, offset), shapes, where) for x in (x_train, x_test))
+    scale_where = _where(spec, "data.scale")
+    x_train, x_test = (
+        shape_samples(_scaled(x, scale, offset, scale_where), shapes, where) for x in (x_train, x_test)
+    )
     if (scale, offset) != (1, 0):
-        notes.append(f"x = raw · {scale!r} + {offset!r}")
+        notes.append(f"x = raw · {_short(scale)} + {_short(offset)}")
     data = DataSet(
         x_train=x_train,
         y_train=y_train,
@@ -178,17 +181,29 @@ def _split(x: Arrays, y: Arrays, fraction: float, where: str) -> tuple[Arrays, A
     )
 
 
-def _scaled(x: Arrays, scale: float, offset: float) -> Arrays:
-    """Return ``x * scale + offset`` in float32; in float64 where a grid of integers would not survive float32."""
+def _scaled(x: Arrays, scale: float | list[float], offset: float | list[float], where: str) -> Arrays:
+    """Return ``x * scale + offset`` in float32; in float64 where a grid of integers would not survive float32.
+
+    Lists are one number per entry of the last axis.
+    """
 
     def one(array: Array) -> Array:
-        exact = array.astype(np.float64) * scale + offset
+        for name, values in (("scale", scale), ("offset", offset)):
+            if isinstance(values, list) and len(values) != array.shape[-1]:
+                raise DataError(
+                    f"data.{name} has {len(values)} numbers", where=where, expected=f"1 or {array.shape[-1]}, one a feature"
+                )
+        exact = array.astype(np.float64) * np.array(scale) + np.array(offset)
         narrow = exact.astype(np.float32)
         if array.dtype.kind in "biu" and not np.array_equal(narrow.astype(np.float64), exact):
             return exact
         return narrow
 
     return map_arrays(one, x)
+
+
+def _short(value: float | list[float]) -> str:
+    return f"{value:g}" if not isinstance(value, list) else f"({len(value)} numbers)"
 
 
 def _where(spec: ModelSpec, key: str) -> str:
