@@ -206,7 +206,7 @@ def _shared_adders(
     state: Elaboration,
     group: str,
 ) -> Sums:
-    """Emit the shared shift-and-add graph of `kernel`."""
+    """Emit the shared shift-and-add graph of `kernel`; a sum may come out negated."""
     program = state.program
     if not kernel.size or not kernel.any():
         return [(None, False)] * kernel.shape[1]
@@ -219,12 +219,41 @@ def _shared_adders(
             lo, hi = bounds[j][0] - constants[j], bounds[j][1] - constants[j]
             lo, hi = (-hi, -lo) if negated else (lo, hi)
             final[index] = (lo >> shift, hi >> shift)
-    values: list[Term] = [Term(w) for w in wires]
+    # A wire may carry the negative of its value: then every subtraction can take the shifted operand away from the
+    # other one, whose low bits pass by the adder.
+    values: list[tuple[Term, bool]] = [(Term(w), False) for w in wires]
     for n, adder in enumerate(solution.adders, start=len(wires)):
-        a, b = values[adder.a], values[adder.b]
+        (a, a_negated), (b, b_negated) = values[adder.a], values[adder.b]
         a, b = (a, state.shifted(b, adder.shift)) if adder.shift >= 0 else (state.shifted(a, -adder.shift), b)
-        values.append(program.add_sub(a, b, adder.subtract, group, final.get(n)))
-    return [(None, False) if i is None else (state.shifted(values[i], s), neg) for i, s, neg in solution.outputs]
+        values.append(_signed_add(a, a_negated, b, b_negated != adder.subtract, final.get(n), state, group))
+    sums: Sums = []
+    for index, shift, negated in solution.outputs:
+        if index is None:
+            sums.append((None, False))
+        else:
+            term, wire_negated = values[index]
+            sums.append((state.shifted(term, shift), negated != wire_negated))
+    return sums
+
+
+def _signed_add(
+    a: Term,
+    a_negated: bool,
+    b: Term,
+    b_negated: bool,
+    bound: tuple[int, int] | None,
+    state: Elaboration,
+    group: str,
+) -> tuple[Term, bool]:
+    """Return ``±a ± b`` as a wire and whether it carries the negative."""
+    if a_negated == b_negated:
+        bound = bound and ((-bound[1], -bound[0]) if a_negated else bound)
+        return state.program.add_sub(a, b, False, group, bound), a_negated
+    keep_first = a.shift <= b.shift
+    minuend, other = (a, b) if keep_first else (b, a)
+    negated = a_negated if keep_first else b_negated
+    bound = bound and ((-bound[1], -bound[0]) if negated else bound)
+    return state.program.add_sub(minuend, other, True, group, bound), negated
 
 
 def _plain_products(kernel: np.ndarray, wires: list[int], state: Elaboration, group: str) -> Sums:

@@ -253,9 +253,7 @@ class LayerText:
         w = op.width
         match op:
             case AddSub():
-                a = sv.shifted(self.sized(op.a, stage, w), op.shift_a)
-                b = sv.shifted(self.sized(op.b, stage, w), op.shift_b)
-                return f"{a} {'-' if op.subtract else '+'} {b}"
+                return self._add_sub(op, stage)
             case AddConst():
                 a = sv.shifted(self.sized(op.a, stage, w), op.shift)
                 wrapped = op.const & ((1 << w) - 1)
@@ -272,6 +270,19 @@ class LayerText:
             case Select():
                 return self._select(op, stage)
         raise TypeError(f"no SystemVerilog for {type(op).__name__}")
+
+    def _add_sub(self, op: AddSub, stage: int) -> str:
+        """Return the sum; low bits of one operand that meet only zeros of the other stay out of the adder."""
+        sign, w = "-" if op.subtract else "+", op.width
+        plain, moved, shift = (op.a, op.b, op.shift_b) if op.shift_b else (op.b, op.a, op.shift_a)
+        passes_by = shift and not (op.subtract and moved == op.a) and self.ops[plain].width > shift < w
+        if not passes_by:
+            a = sv.shifted(self.sized(op.a, stage, w), op.shift_a)
+            b = sv.shifted(self.sized(op.b, stage, w), op.shift_b)
+            return f"{a} {sign} {b}"
+        name, high = self.name_at(plain, stage), w - shift
+        low = sv.slice_of(0, shift)
+        return f"{{{high}'({name} >>> {shift}) {sign} {self.sized(moved, stage, high)}, {name}{low}}}"
 
     def _select(self, op: Select, stage: int) -> str:
         w = max(sv.signed_width(self.ops[op.a], op.shift_a), sv.signed_width(self.ops[op.b], op.shift_b))

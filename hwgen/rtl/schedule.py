@@ -8,7 +8,7 @@ that meet the clock period (the method of XLS's pipeline scheduler: Google XLS d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,25 +91,48 @@ def schedule(program: Program, sinks: Iterable[int], clock_period_ns: float, mod
     sinks : operations that leave the design, all at the end of the last stage
     """
     sinks = set(sinks)
-    ops = program.ops
-    ties = _ties(program)
-    budget = clock_period_ns - model.register_ns
-    delays = [min(model.delay_ns(op, max((ops[o].width for o in op.operands), default=0)), budget) for op in ops]
-    consumers: list[list[int]] = [[] for _ in ops]
-    for i, op in enumerate(ops):
-        for o in set(op.operands):
-            consumers[o].append(i)
+    work = _Work.of(program, clock_period_ns - model.register_ns, model, sinks)
+    packed = [s for s, _ in work.earliest([0] * len(program.ops), {})]
+    n_stages = max(packed, default=0) + 1
+    plans = [
+        Schedule(tuple(_improved(work, stages, n_stages)), n_stages)
+        for stages in (packed, _cut_in_sequence(work, n_stages))
+    ]
+    return min(plans, key=lambda plan: register_bits(program, plan, sinks))
+
+
+def _cut_in_sequence(work: _Work, n_stages: int) -> list[int]:
+    """Place the boundaries one after the other, each at its minimum cut."""
+    ops = work.ops
     floor = [0] * len(ops)
-    earliest = _earliest(ops, delays, ties, budget, floor)
-    n_stages = max((s for s, _ in earliest), default=0) + 1
-    latest = _latest(ops, consumers, delays, ties, budget, n_stages)
+    earliest = work.earliest(floor, {})
+    latest = work.latest(n_stages, n_stages - 1, {})
     for boundary in range(n_stages - 1):
-        stage = [s for s, _ in earliest]
-        before = _minimum_cut(ops, consumers, ties, stage, latest, boundary, sinks)
+        before = _minimum_cut(work, [s for s, _ in earliest], latest, boundary)
         floor = [f if i in before else max(f, boundary + 1) for i, f in enumerate(floor)]
-        fixed = {i: earliest[i] for i in before}
-        earliest = _earliest(ops, delays, ties, budget, floor, fixed)
-    return Schedule(tuple(s for s, _ in earliest), n_stages)
+        earliest = work.earliest(floor, {i: earliest[i] for i in before})
+    return [s for s, _ in earliest]
+
+
+def _improved(work: _Work, stages: list[int], n_stages: int, sweeps: int = 4) -> list[int]:
+    """Move each boundary to its minimum cut while the others stand still, until nothing changes."""
+    for sweep in range(sweeps):
+        before = stages
+        boundaries = range(n_stages - 1) if sweep % 2 == 0 else range(n_stages - 2, -1, -1)
+        for k in boundaries:
+            stages = _moved(work, stages, n_stages, k)
+        if stages == before:
+            break
+    return stages
+
+
+def _moved(work: _Work, stages: list[int], n_stages: int, k: int) -> list[int]:
+    """Return `stages` with the boundary between stages `k` and `k` + 1 at its minimum cut."""
+    outside = {i: (s, 0.0) for i, s in enumerate(stages) if s not in (k, k + 1)}
+    earliest = [s for s, _ in work.earliest([k] * len(stages), outside)]
+    latest = work.latest(n_stages, k + 1, outside)
+    before = _minimum_cut(work, earliest, latest, k)
+    return [s if i in outside else k if i in before else k + 1 for i, s in enumerate(stages)]
 
 
 Time = tuple[int, float]
@@ -124,77 +147,81 @@ def _ties(program: Program) -> dict[int, list[int]]:
     return {i: points for points in by_tensor.values() for i in points}
 
 
-def _earliest(
-    ops: list[Op],
-    delays: list[float],
-    ties: dict[int, list[int]],
-    budget: float,
-    floor: list[int],
-    fixed: dict[int, Time] | None = None,
-) -> list[Time]:
-    """Return (stage, time of the result) of every operation, packed as early as `floor` allows."""
-    times: list[Time] = [(0, 0.0)] * len(ops)
-    for i, op in enumerate(ops):
-        if fixed and i in fixed:
-            times[i] = fixed[i]
-            continue
-        stage, start = floor[i], 0.0
-        for o in op.operands:
-            s, t = times[o]
-            if isinstance(ops[o], Literal) or s < stage:
+@dataclass(frozen=True)
+class _Work:
+    """What the passes of the scheduler share: operations, who reads them, delays, ties, the time of a stage."""
+
+    ops: list[Op]
+    consumers: list[list[int]]
+    delays: list[float]
+    ties: dict[int, list[int]]
+    budget_ns: float
+    sinks: set[int]
+
+    @classmethod
+    def of(cls, program: Program, budget_ns: float, model: DelayModel, sinks: set[int]) -> _Work:
+        ops = program.ops
+        widths = [max((ops[o].width for o in op.operands), default=0) for op in ops]
+        # An operation slower than the clock gets a stage of its own: the clock cannot be met there.
+        delays = [min(model.delay_ns(op, width), budget_ns) for op, width in zip(ops, widths, strict=True)]
+        consumers: list[list[int]] = [[] for _ in ops]
+        for i, op in enumerate(ops):
+            for o in set(op.operands):
+                consumers[o].append(i)
+        return cls(ops, consumers, delays, _ties(program), budget_ns, sinks)
+
+    def earliest(self, floor: list[int], fixed: dict[int, Time]) -> list[Time]:
+        """Return (stage, time of the result) of every operation, packed as early as `floor` and `fixed` allow."""
+        times: list[Time] = [(0, 0.0)] * len(self.ops)
+        for i, op in enumerate(self.ops):
+            if i in fixed:
+                times[i] = fixed[i]
                 continue
-            stage, start = (s, t) if s > stage else (s, max(start, t))
-        if start + delays[i] > budget + 1e-9:
-            stage, start = stage + 1, 0.0
-        times[i] = (stage, start + delays[i])
-        if i in ties and i == ties[i][-1]:
-            together = max(times[j] for j in ties[i])
-            for j in ties[i]:
-                times[j] = together
-    return times
-
-
-def _latest(
-    ops: list[Op],
-    consumers: list[list[int]],
-    delays: list[float],
-    ties: dict[int, list[int]],
-    budget: float,
-    n_stages: int,
-) -> list[int]:
-    """Return the latest stage of every operation, packed backwards from the last stage."""
-    # Time runs backwards: (stages left, time needed from the operation's start to the end of its stage).
-    left: list[Time] = [(0, 0.0)] * len(ops)
-    for i in range(len(ops) - 1, -1, -1):
-        stage, tail = 0, 0.0
-        # Every point of a tie is passed before any consumer's demand counts: collect over all of them.
-        for j in ties.get(i, [i]):
-            for c in consumers[j]:
-                s, t = left[c]
-                if s < stage:
+            stage, start = floor[i], 0.0
+            for o in op.operands:
+                s, t = times[o]
+                if isinstance(self.ops[o], Literal) or s < stage:
                     continue
-                stage, tail = (s, t) if s > stage else (s, max(tail, t))
-        if tail + delays[i] > budget + 1e-9:
-            stage, tail = stage + 1, 0.0
-        left[i] = (stage, tail + delays[i])
-    # The inputs are there in the first cycle and only then.
-    return [0 if isinstance(op, Source) else n_stages - 1 - s for op, (s, _) in zip(ops, left, strict=True)]
+                stage, start = (s, t) if s > stage else (s, max(start, t))
+            if start + self.delays[i] > self.budget_ns + 1e-9:
+                stage, start = stage + 1, 0.0
+            times[i] = (stage, start + self.delays[i])
+            if i in self.ties and i == self.ties[i][-1]:
+                together = max(times[j] for j in self.ties[i])
+                for j in self.ties[i]:
+                    times[j] = together
+        return times
+
+    def latest(self, n_stages: int, ceiling: int, fixed: dict[int, Time]) -> list[int]:
+        """Return the latest stage of every operation, packed backwards from stage `ceiling`."""
+        # Time runs backwards: (stages left, time needed from the operation's start to the end of its stage).
+        left: list[Time] = [(0, 0.0)] * len(self.ops)
+        for i in range(len(self.ops) - 1, -1, -1):
+            if i in fixed:
+                left[i] = (n_stages - 1 - fixed[i][0], 0.0)
+                continue
+            stage, tail = n_stages - 1 - ceiling, 0.0
+            # Every point of a tie is passed before any consumer's demand counts: collect over all of them.
+            for j in self.ties.get(i, [i]):
+                for c in self.consumers[j]:
+                    s, t = left[c]
+                    if s < stage:
+                        continue
+                    stage, tail = (s, t) if s > stage else (s, max(tail, t))
+            if tail + self.delays[i] > self.budget_ns + 1e-9:
+                stage, tail = stage + 1, 0.0
+            left[i] = (stage, tail + self.delays[i])
+        # The inputs are there in the first cycle and only then.
+        return [0 if isinstance(op, Source) else n_stages - 1 - s for op, (s, _) in zip(self.ops, left, strict=True)]
 
 
-def _minimum_cut(
-    ops: list[Op],
-    consumers: list[list[int]],
-    ties: dict[int, list[int]],
-    earliest: list[int],
-    latest: list[int],
-    boundary: int,
-    sinks: set[int],
-) -> set[int]:
+def _minimum_cut(work: _Work, earliest: list[int], latest: list[int], boundary: int) -> set[int]:
     """Return the operations of stages up to `boundary`, such that the fewest register bits cross it.
 
     Flow network: a value crosses once however many consumers follow, so each operation gets a second vertex
     behind an edge of its width; consumers hang on that; edges back keep operands before their consumers.
     """
+    ops, consumers, ties, sinks = work.ops, work.consumers, work.ties, work.sinks
     n = len(ops)
     source, sink = 2 * n, 2 * n + 1
     infinite = 1 << 28
@@ -239,6 +266,6 @@ def register_bits(program: Program, plan: Schedule, sinks: Iterable[int]) -> int
             last[o] = max(last[o], plan.stage[i])
     for i in set(sinks):
         last[i] = plan.n_stages
-    cost: Callable[[Op], int] = lambda op: 0 if isinstance(op, Literal) else op.width  # noqa: E731
     # An alignment point is its operand's wire: only the ranks after it are its own.
-    return sum((last[i] - plan.stage[i]) * cost(op) for i, op in enumerate(program.ops))
+    bits = (0 if isinstance(op, Literal) else op.width for op in program.ops)
+    return sum((end - start) * width for start, end, width in zip(plan.stage, last, bits, strict=True))
