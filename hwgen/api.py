@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import HwgenError, OutputError
 from hwgen.files import json_bytes, write_if_changed
-from hwgen.flow import STAGES, FlowOptions, Screen, StageRun, check_stage, run_flow, seconds_of
+from hwgen.flow import STAGE_NAMES, STAGES, FlowOptions, Screen, StageRun, check_stage, run_flow, seconds_of
 from hwgen.folder import EVIDENCE, BuildFolder, read_manifest
 from hwgen.report.collect import Pair, Report, collect
 from hwgen.report.junit import junit
@@ -100,7 +100,7 @@ def show(folder: str | Path) -> BuildResult:
             hint="hwgen build FILE",
         )
     spec = load_spec(folder / "resolved.yaml", files=False)
-    seconds = {name: entry.get("seconds") for name, entry in stages.items()}
+    seconds = {name: stages[name].get("seconds") for name in STAGE_NAMES if name in stages}
     if (folder / EVIDENCE).is_file():
         seconds.setdefault("verify", None)  # a verification that failed is not complete, but it is there
     report = collect(spec, folder, seconds)

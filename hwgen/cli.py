@@ -94,7 +94,7 @@ def verify(
 
         with Silent() if quiet else Screen() as screen:
             result = verify_folder(folder, vectors=vectors, seed=seed, only=only, waves=waves, screen=screen)
-        _show(result, quiet=quiet, as_json=as_json)
+        _show(result, quiet=quiet or only is not None, as_json=as_json)
 
 
 @app.command()

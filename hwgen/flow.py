@@ -162,8 +162,8 @@ class FlowResult:
 class Screen(Protocol):
     """Where the flow says what it is doing."""
 
-    def start(self, stage: str) -> None:
-        """Say that a stage starts."""
+    def start(self, stage: str, why: str = "") -> None:
+        """Say that a stage starts, and why it is not up to date."""
 
     def update(self, message: str, fraction: float | None = None) -> None:
         """Say what the running stage is at."""
@@ -187,11 +187,12 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
         for stage in STAGES:
             forced = forced or stage.name == options.first
             key = stage_key(stage, spec, folder)
-            must = forced or (options.retrain and stage.name == "train")
-            if not must and build.is_fresh(stage.name, key, stage.writes):
+            asked = forced or (options.retrain and stage.name == "train")
+            why = "asked" if asked else build.why_stale(stage.name, key, stage.writes)
+            if why is None:
                 run = StageRun(stage.name, None)
             else:
-                screen.start(stage.name)
+                screen.start(stage.name, why)
                 try:
                     run = _run_stage(stage, key, context, build)
                 except ToolMissing as error:
@@ -205,20 +206,19 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
     return result
 
 
-def stage_key(stage: Stage, spec: ModelSpec, folder: Path) -> str:
-    """Return the digest of everything `stage` depends on, as things are now."""
-    return digest_of(
-        {
-            "spec": {key: spec_slice(spec, key) for key in stage.keys},
-            "inputs": {key: input_digest(spec, key) for key in stage.files},
-            "reads": folder_digests(folder, stage.reads),
-            "code": {part: code_digest(part) for part in stage.code} | {"body": inspect.getsource(stage.run)},
-            "packages": package_versions(stage.packages),
-        }
-    )
+def stage_key(stage: Stage, spec: ModelSpec, folder: Path) -> dict[str, str]:
+    """Return the digests of everything `stage` depends on, as things are now, by kind."""
+    code = {part: code_digest(part) for part in stage.code} | {"body": inspect.getsource(stage.run)}
+    return {
+        "model.yaml": digest_of({key: spec_slice(spec, key) for key in stage.keys}),
+        "input files": digest_of({key: input_digest(spec, key) for key in stage.files}),
+        "earlier stages": digest_of(folder_digests(folder, stage.reads)),
+        "hwgen": digest_of(code),
+        "packages": digest_of(package_versions(stage.packages)),
+    }
 
 
-def _run_stage(stage: Stage, key: str, context: Context, build: BuildFolder) -> StageRun:
+def _run_stage(stage: Stage, key: dict[str, str], context: Context, build: BuildFolder) -> StageRun:
     start = time.monotonic()
     build.begin(stage.name)
     context.complete = True

@@ -63,15 +63,18 @@ class BuildFolder:
     ) -> None:
         self._lock.close()
 
-    def is_fresh(self, stage: str, key: str, writes: Sequence[str]) -> bool:
-        """Return whether a stage is complete for `key` and its outputs are as it left them."""
+    def why_stale(self, stage: str, key: dict[str, str], writes: Sequence[str]) -> str | None:
+        """Return why a stage must run, or None: it is complete for `key` and its outputs are as it left them."""
         entry = self._stages.get(stage)
-        if entry is None or entry.get("key") != key:
-            return False
+        if entry is None:
+            return "not done yet"
+        changed = [part for part, digest in key.items() if entry["key"].get(part) != digest]
+        if changed:
+            return f"{' and '.join(changed)} changed"
         hidden = self.path / HIDDEN_EVIDENCE
         if EVIDENCE in writes and hidden.is_file() and not (self.path / EVIDENCE).exists():
             hidden.replace(self.path / EVIDENCE)
-        return bool(folder_digests(self.path, writes) == entry["outputs"])
+        return None if folder_digests(self.path, writes) == entry["outputs"] else "its outputs were changed"
 
     def begin(self, stage: str) -> None:
         """Note that a stage starts: it is complete no more, and no evidence stands until `verify` has been reached."""
@@ -83,7 +86,7 @@ class BuildFolder:
             if stage == "verify":
                 (self.path / HIDDEN_EVIDENCE).unlink(missing_ok=True)
 
-    def finish(self, stage: str, key: str, writes: Sequence[str], seconds: float) -> None:
+    def finish(self, stage: str, key: dict[str, str], writes: Sequence[str], seconds: float) -> None:
         """Note that a stage is complete."""
         outputs = folder_digests(self.path, writes)
         self._stages[stage] = {"key": key, "seconds": round(seconds, 2), "outputs": outputs}
@@ -114,8 +117,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((folder / "manifest.json").read_text())
         stages = document["stages"]
-        return dict(stages) if document["version"] == 1 and isinstance(stages, dict) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = document["version"] == 1 and all(isinstance(e["key"], dict) and "outputs" in e for e in stages.values())
+        return dict(stages) if whole else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

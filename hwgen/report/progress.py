@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Silent:
     """Says nothing."""
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, why: str = "") -> None:
         """Say nothing."""
 
     def update(self, message: str, fraction: float | None = None) -> None:
@@ -37,6 +37,7 @@ class Screen(Silent):
         self._stream = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding or "utf-8", errors="replace")
         self._live: Any = None
         self._stage, self._message, self._start = "", "", 0.0
+        self._why = ""
         self._fraction: float | None = None
         self._terminal = self._stream.isatty()
 
@@ -55,8 +56,9 @@ class Screen(Silent):
             self._live.stop()
         self._stream.close()
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, why: str = "") -> None:
         """Show that a stage runs."""
+        self._why = why
         self._stage, self._message, self._fraction, self._start = stage, "", None, time.monotonic()
 
     def update(self, message: str, fraction: float | None = None) -> None:
@@ -66,7 +68,8 @@ class Screen(Silent):
     def done(self, run: StageRun) -> None:
         """Leave a line for the stage."""
         self._stage = ""
-        text = " unchanged" if run.seconds is None else f"{run.seconds:8.1f}s"
+        why = "" if self._why in ("", "not done yet") else f"   ({self._why})"
+        text = "        –" if run.seconds is None else f"{run.seconds:8.1f}s{why}"
         line = f" {run.name:<10}{text}"
         if self._live is not None:
             self._live.console.print(line, style="dim" if run.seconds is None else None)
