@@ -13,6 +13,7 @@ from hwgen.errors import SpecError
 from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.train.data import Array, DataSet
 from hwgen.train.data.load import check_targets
+from hwgen.train.data.types import map_arrays
 from hwgen.train.env import import_keras, seed_everything
 from hwgen.train.metrics import evaluate_outputs, is_reconstruction, metric_name
 
@@ -70,14 +71,11 @@ def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bo
     elif single:
         check_targets(data, int(np.prod(model.outputs[0].shape[1:])), where, model.layers[-1].name)
     chosen, validation = _slices(len(xs[0]), spec.train.seed)
-    part = lambda arrays, index: (  # noqa: E731
-        tuple(a[index] for a in arrays) if isinstance(arrays, tuple) else arrays[index]
-    )
     return Task(
-        part(xs, chosen),
-        part(targets, chosen),
-        part(xs, validation),
-        part(targets, validation),
+        tuple(x[chosen] for x in xs),
+        map_arrays(lambda y: y[chosen], targets),
+        tuple(x[validation] for x in xs),
+        map_arrays(lambda y: y[validation], targets),
         make_loss(spec, model, targets),
         metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric"),
         threshold_of(model),

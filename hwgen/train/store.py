@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError, OutputError
-from hwgen.train.inspect import corrupt, model_kind, read_config, refuse_code
+from hwgen.train.inspect import corrupt, read_config, refuse_code
+from hwgen.train.legacy import is_old, load_rebuilt
 from hwgen.train.unwrap import unwrap_config
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
     config = read_config(path)
     if not trust:
         refuse_code(config, path)
-    from hwgen.train.env import import_keras, qkeras_objects
+    from hwgen.train.env import import_keras
 
     keras = import_keras()
     objects: dict[str, Any] = {}
@@ -77,10 +78,8 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
     plain, wrapped = unwrap_config(config)
     try:
         with _quiet(), _trusting(keras, trust):
-            if wrapped or (model_kind(path) == "h5" and _is_old(config)):
-                from hwgen.train.legacy import load_rebuilt
-
-                return load_rebuilt(path, plain, objects, safe_mode=not trust)
+            if wrapped or is_old(config):
+                return load_rebuilt(path, plain, config, wrapped, objects)
             return keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=not trust)
     except ModelError:
         raise
@@ -116,13 +115,6 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     info.compress_type = zipfile.ZIP_DEFLATED if not name.endswith(".h5") else zipfile.ZIP_STORED
     info.external_attr = 0o644 << 16
     archive.writestr(info, content)
-
-
-def _is_old(config: dict[str, Any]) -> bool:
-    """Return whether an architecture was written by Keras 2 (layers without a `module`)."""
-    inner = config.get("config")
-    layers = inner.get("layers", []) if isinstance(inner, dict) else inner if isinstance(inner, list) else []
-    return any(isinstance(layer, dict) and not layer.get("module") for layer in layers)
 
 
 @contextlib.contextmanager

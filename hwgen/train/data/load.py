@@ -54,9 +54,7 @@ def load_data(spec: ModelSpec) -> DataSet | None:
     scale, offset = spec.data.scale, spec.data.offset
     shapes = input_shapes(spec, [x.shape[1:] for x in as_tuple(x_train)])
     scale_where = _where(spec, "data.scale")
-    x_train, x_test = (
-        shape_samples(_scaled(x, scale, offset, scale_where), shapes, where) for x in (x_train, x_test)
-    )
+    x_train, x_test = (shape_samples(_scaled(x, scale, offset, scale_where), shapes, where) for x in (x_train, x_test))
     if (scale, offset) != (1, 0):
         notes.append(f"x = raw · {_short(scale)} + {_short(offset)}")
     data = DataSet(
@@ -191,7 +189,9 @@ def _scaled(x: Arrays, scale: float | list[float], offset: float | list[float], 
         for name, values in (("scale", scale), ("offset", offset)):
             if isinstance(values, list) and len(values) != array.shape[-1]:
                 raise DataError(
-                    f"data.{name} has {len(values)} numbers", where=where, expected=f"1 or {array.shape[-1]}, one a feature"
+                    f"data.{name} has {len(values)} numbers",
+                    where=where,
+                    expected=f"1 or {array.shape[-1]}, one a feature",
                 )
         exact = array.astype(np.float64) * np.array(scale) + np.array(offset)
         narrow = exact.astype(np.float32)
