@@ -178,7 +178,8 @@ def _print_errors(error: HwgenError) -> None:
     for one in errors:
         typer.echo(f"error: {one.render()}", err=True)
     count = f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
-    state = "nothing was written" if error.exit_status == 2 and not getattr(error, "wrote", False) else "not finished"
+    notes = getattr(error, "__notes__", [])
+    state = notes[-1] if notes else "nothing was written"
     typer.echo(f"{count}; {state}   exit {error.exit_status}", err=True)
 
 

@@ -228,6 +228,8 @@ def _run_stage(stage: Stage, key: dict[str, str], context: Context, build: Build
     except HwgenError as error:
         if stage.name == "train" and error.exit_status == 2 and not (build.path / "train").exists():
             build.forget()  # refused before anything was made: leave nothing behind
+        if build.path.exists():
+            error.add_note(f"stopped in {stage.name}; what was finished is kept")
         raise
     seconds = time.monotonic() - start
     if context.complete:

@@ -46,9 +46,12 @@ class BuildFolder:
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "manifest.json").is_file():
             raise OutputError("the output folder is not empty, and hwgen did not make it", where=where, hint=hint)
         self.made = [p for p in (self.path, self.path.parent) if not p.is_dir()]
-        with disk_errors(self.path):
+        try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(f"cannot write the output folder: {reason}", where=where, hint=hint) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
