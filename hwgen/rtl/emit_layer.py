@@ -282,7 +282,8 @@ class LayerText:
             return f"{a} {sign} {b}"
         name, high = self.name_at(plain, stage), w - shift
         low = sv.slice_of(0, shift)
-        return f"{{{high}'({name} >>> {shift}) {sign} {self.sized(moved, stage, high)}, {name}{low}}}"
+        right = ">>>" if self.ops[plain].signed else ">>"
+        return f"{{{high}'({name} {right} {shift}) {sign} {self.sized(moved, stage, high)}, {name}{low}}}"
 
     def _select(self, op: Select, stage: int) -> str:
         w = max(sv.signed_width(self.ops[op.a], op.shift_a), sv.signed_width(self.ops[op.b], op.shift_b))

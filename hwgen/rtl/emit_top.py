@@ -157,7 +157,9 @@ def table_text(decided: Plan, name: str) -> str:
     for k, value in enumerate(node.table):
         address = (node.first + k) & ((1 << width) - 1)
         lines.append(f"      {width}'h{address:x}: y_o = {out}'h{int(value) & ((1 << out) - 1):x};")
-    lines += [f"      default: y_o = {out}'h0;", "    endcase", "  end", "", "endmodule", ""]
+    if len(node.table) < 1 << width:
+        lines.append(f"      default: y_o = {out}'h0;")
+    lines += ["    endcase", "  end", "", "endmodule", ""]
     return "\n".join(lines)
 
 

@@ -31,14 +31,13 @@ def wire_type(op: Op) -> str:
 def sized(name: str, op: Op, width: int) -> str:
     """Return an operand extended (by its own sign) or truncated to `width` bits."""
     if isinstance(op, Literal):
-        wrapped = op.lo & ((1 << width) - 1)
-        return literal(wrapped - (1 << width) if wrapped >> (width - 1) else wrapped, width)
+        return f"{width}'d{op.lo & ((1 << width) - 1)}"
     return name if op.width == width else f"{width}'({name})"
 
 
 def shifted(text: str, shift: int) -> str:
     """Return ``(text << shift)``, or the text itself."""
-    return f"({text} <<< {shift})" if shift else text
+    return f"({text} << {shift})" if shift else text
 
 
 def signed(name: str, op: Op, width: int) -> str:

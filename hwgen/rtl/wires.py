@@ -9,7 +9,7 @@ operation kind: its range (when it is built), its value (`Program.run`, the inte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,11 @@ class Op:
     def operands(self) -> tuple[int, ...]:
         """Indices of the operations read."""
         return ()
+
+    def renumbered(self, moved: Mapping[int, int]) -> Op:
+        """Return the operation with its operands' indices replaced."""
+        wires = {name: moved[getattr(self, name)] for name in ("a", "b", "then", "other") if hasattr(self, name)}
+        return replace(self, **wires)  # type: ignore[arg-type]
 
     @property
     def signed(self) -> bool:
@@ -234,6 +239,25 @@ class Program:
         lo, hi = _tighten(min(ends), max(ends), bound, common)
         wire = self.add(AddConst(lo=lo, hi=hi, group=group, a=a.wire, shift=shift, const=small, negate=negate))
         return Term(wire, common)
+
+    def without_dead(self) -> Program:
+        """Return the program without operations that no tensor needs."""
+        needed = [False] * len(self.ops)
+        for terms in (*self.tensors.values(), *self.aligned.values()):
+            for term in terms:
+                needed[term.wire] = True
+        for i in range(len(self.ops) - 1, -1, -1):
+            if needed[i]:
+                for o in self.ops[i].operands:
+                    needed[o] = True
+        kept = [i for i, wanted in enumerate(needed) if wanted]
+        moved = {old: new for new, old in enumerate(kept)}
+
+        def terms_of(tensors: dict[str, list[Term]]) -> dict[str, list[Term]]:
+            return {n: [replace(t, wire=moved[t.wire]) for t in terms] for n, terms in tensors.items()}
+
+        ops = [self.ops[i].renumbered(moved) for i in kept]
+        return Program(ops, terms_of(self.tensors), terms_of(self.aligned), self.tables)
 
     def run(self, inputs: Mapping[str, IntArray]) -> list[IntArray]:
         """Interpret the program on a batch: {input: integers (frames, elements)} to one array per operation."""

@@ -51,7 +51,7 @@ def two_inputs() -> Graph:
 
 
 CASES = {
-    "two_layers": (two_layers, RtlOptions(clock_period_ns=2.0)),
+    "two_layers": (two_layers, RtlOptions(clock_period_ns=2.0, axis_bytes=1)),
     "two_layers_plain": (two_layers, RtlOptions(clock_period_ns=2.0, strategy="latency", handshake="none")),
     "two_inputs": (two_inputs, RtlOptions()),
 }

@@ -35,9 +35,13 @@ module hg_axis_out #(
   wire load = frame_valid_i && frame_ready_o;
   wire step = tvalid_o && tready_i;
 
-  always_ff @(posedge clk_i) begin
-    if (load) frame_q <= frame_i;
-    else if (step) frame_q <= frame_q >> (8 * Bytes);
+  if (Beats == 1) begin : g_one
+    always_ff @(posedge clk_i) if (load) frame_q <= frame_i;
+  end else begin : g_many
+    always_ff @(posedge clk_i) begin
+      if (load) frame_q <= frame_i;
+      else if (step) frame_q <= frame_q >> (8 * Bytes);
+    end
   end
 
   always_ff @(posedge clk_i) begin

@@ -16,10 +16,9 @@ module two_inputs_best (
   wire signed [4:0] total_1 = total_i[9:5];
 
   // ---- stage 0 ----
-  wire signed [4:0] m0 = (total_0 >= total_1) ? total_0 : total_1;
-  wire [0:0] m1 = (total_0 >= total_1) ? 1'sd0 : 1'sh1;
+  wire [0:0] m0 = (total_0 >= total_1) ? 1'd0 : 1'd1;
 
   // best: 1 elements of 1 bits, ufixed<1,1>, element 0 lowest
-  assign best_o[0] = m1;
+  assign best_o[0] = m0;
 
 endmodule

@@ -24,7 +24,6 @@ module two_inputs_curve_table (
       4'h5: y_o = 4'h2;
       4'h6: y_o = 4'h1;
       4'h7: y_o = 4'h0;
-      default: y_o = 4'h0;
     endcase
   end
 

@@ -24,10 +24,10 @@ module two_layers_fc1 (
 
   // ---- stage 0 ----
   wire signed [5:0] s0 = 6'(x_2) - 6'(x_3);
-  wire signed [8:0] s1 = {7'(x_3 >>> 2) + 7'(s0), x_3[1:0]};
+  wire signed [8:0] s1 = {7'(x_3 >> 2) + 7'(s0), x_3[1:0]};
   wire signed [5:0] s2 = 6'(x_0) - 6'(x_2);
   wire [5:0] s3 = 6'(x_0) + 6'(x_1);
-  wire [6:0] s7 = {6'(x_1 >>> 1) + 6'(x_0), x_1[0]};
+  wire [6:0] s7 = {6'(x_1 >> 1) + 6'(x_0), x_1[0]};
   wire [5:0] s8 = 6'(x_3) + 6'(x_2);
   wire signed [8:0] s9 = {8'(s0 >>> 1) - 8'(s7), s0[0]};
   wire signed [9:0] s10 = {7'(s9 >>> 3) + 7'(s8), s9[2:0]};
@@ -46,11 +46,11 @@ module two_layers_fc1 (
   end
 
   // ---- stage 1 ----
-  wire signed [8:0] s4 = {7'(x_1_d1 >>> 2) - 7'(s3_d1), x_1_d1[1:0]};
+  wire signed [8:0] s4 = {7'(x_1_d1 >> 2) - 7'(s3_d1), x_1_d1[1:0]};
   wire signed [8:0] s5 = s1_d1 - 9'(s2_d1);
   wire signed [10:0] s6 = {10'(s5 >>> 1) - 10'(s4), s5[0]};
-  wire [9:0] s11 = {7'(x_1_d1 >>> 3) + 7'(s3_d1), x_1_d1[2:0]};
-  wire signed [10:0] s12 = {10'(s11 >>> 1) - 10'(s2_d1), s11[0]};
+  wire [9:0] s11 = {7'(x_1_d1 >> 3) + 7'(s3_d1), x_1_d1[2:0]};
+  wire signed [10:0] s12 = {10'(s11 >> 1) - 10'(s2_d1), s11[0]};
   wire signed [10:0] s13 = {9'(s12 >>> 2) - s1_d1, s12[1:0]};
   wire signed [10:0] b1 = -11'sd120 - 11'(s10_d1);
   wire [2:0] r1;
@@ -88,7 +88,7 @@ module two_layers_fc1 (
   assign relu1_o[14:10] = r2_d1;
 
 `ifdef HWGEN_TAPS
-  hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_0 (.clk_i(clk_i), .x_i((12'(b0) <<< 1) - 12'd8), .y_o(tap_fc1_o[11:0]));
+  hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_0 (.clk_i(clk_i), .x_i((12'(b0) << 1) - 12'd8), .y_o(tap_fc1_o[11:0]));
   hg_delay #(.Width(12), .Cycles(1)) u_tap_fc1_1 (.clk_i(clk_i), .x_i(12'(b1) - 12'd8), .y_o(tap_fc1_o[23:12]));
   hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_2 (.clk_i(clk_i), .x_i(12'(b2) - 12'd8), .y_o(tap_fc1_o[35:24]));
 `endif

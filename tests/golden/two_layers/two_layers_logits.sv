@@ -19,12 +19,12 @@ module two_layers_logits (
   // ---- stage 3 ----
   wire signed [5:0] s0 = 6'(relu1_0) - 6'(relu1_2);
   wire [5:0] s1 = 6'(relu1_0) + 6'(relu1_2);
-  wire signed [10:0] s2 = {7'(s1 >>> 4) + 7'(s0), s1[3:0]};
+  wire signed [10:0] s2 = {7'(s1 >> 4) + 7'(s0), s1[3:0]};
   wire signed [9:0] s3 = {8'(s2 >>> 2) - 8'(s0), s2[1:0]};
-  wire [4:0] s4 = {3'(relu1_1 >>> 2) + relu1_1, relu1_1[1:0]};
-  wire signed [6:0] s5 = {6'(relu1_2 >>> 1) - 6'(relu1_0), relu1_2[0]};
-  wire [6:0] s6 = {6'(s1 >>> 1) + 6'(s4), s1[0]};
-  wire signed [9:0] s7 = {7'(s6 >>> 3) + s5, s6[2:0]};
+  wire [4:0] s4 = {3'(relu1_1 >> 2) + relu1_1, relu1_1[1:0]};
+  wire signed [6:0] s5 = {6'(relu1_2 >> 1) - 6'(relu1_0), relu1_2[0]};
+  wire [6:0] s6 = {6'(s1 >> 1) + 6'(s4), s1[0]};
+  wire signed [9:0] s7 = {7'(s6 >> 3) + s5, s6[2:0]};
 
   // logits: 2 elements of 10 bits, fixed<10,2>, element 0 lowest
   assign logits_o[9:0] = s3;

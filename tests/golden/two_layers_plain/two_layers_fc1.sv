@@ -27,8 +27,8 @@ module two_layers_fc1 (
   wire [8:0] p1 = 9'(x_1) * 9'sd12;
   wire [8:0] p2 = 9'(x_2) * 9'sd10;
   wire signed [8:0] p3 = 9'(x_3) * -9'sd6;
-  wire [6:0] p4 = (7'(x_0) <<< 2);
-  wire [5:0] p5 = (6'(x_1) <<< 1);
+  wire [6:0] p4 = (7'(x_0) << 2);
+  wire [5:0] p5 = (6'(x_1) << 1);
   wire signed [9:0] p6 = 10'(x_2) * -10'sd9;
   wire signed [8:0] p7 = 9'(x_3) * -9'sd7;
   wire [7:0] s3 = 8'(p4) + 8'(p5);
