@@ -11,7 +11,8 @@ from hwgen import __version__
 from hwgen.ir import Graph, graph_digest
 from hwgen.ir import nodes as ir
 from hwgen.rtl import sv
-from hwgen.rtl.emit_layer import LayerModule, LayerText
+from hwgen.rtl.emit_layer import LayerText
+from hwgen.rtl.layer_plan import LayerModule
 from hwgen.rtl.wires import Align, Literal
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 from hwgen.files import FileSet, json_bytes
 from hwgen.ir import Graph
 from hwgen.rtl.elaborate import elaborate
-from hwgen.rtl.emit_layer import LayerModule, layer_modules
 from hwgen.rtl.emit_top import axis_text, design_document, layer_text, ports_document, table_text, top_text
+from hwgen.rtl.layer_plan import LayerModule, layer_modules
 from hwgen.rtl.schedule import Schedule, delay_model, register_bits, schedule
 from hwgen.rtl.wires import Literal, Program, Table
 
