@@ -51,8 +51,8 @@ def check_model(model: Any, spec: Any) -> None:
     ErrorList
         With every refusal, each naming the layer and the nearest alternative.
     """
-    vendor.keep_relu_clip()
     with vendor.quiet():
+        vendor.mend_qkeras()
         errors = _layer_errors(model)
         if not errors:
             errors = _whole_errors(model, spec)

@@ -22,6 +22,7 @@ from hwgen.lower.names import RESERVED
 EMULATOR_CPP = "hwgen_emulator.cpp"
 PORTS_JSON = "hwgen_ports.json"
 COMPILE_TIMEOUT_S = 1800.0
+FRAMES_A_CALL = 1000
 MAX_PORT_BITS = 62
 """Integers of inputs and outputs travel as 64-bit words."""
 
@@ -60,7 +61,7 @@ def project_files(graph: Graph, *, part: str, clock_period_ns: float) -> FileSet
             hls.layers,
             hls.inputs,
             hls.outputs,
-            hls.config,
+            hls.configuration,
             name=top_name(graph),
             folder=target,
             part=part,
@@ -188,8 +189,8 @@ class Emulator:
 
         ports = json.loads((folder / PORTS_JSON).read_text())
         compiler = gxx.find()
-        flags = ["-O2", "-std=c++14", "-fPIC", "-shared", "-w", "-Ifirmware/ap_types"]
-        key = _digest(folder, [*flags, compiler.path, compiler.version])
+        flags = ["-O1", "-std=c++11", "-fPIC", "-shared", "-w", "-Ifirmware/ap_types"]
+        key = _digest(folder, [*flags, compiler.path, compiler.version, str(folder.resolve())])
         library = folder / "build" / f"emulator-{key}.so"
         if not library.is_file():
             progress("compiling the HLS C++ with g++", None)
@@ -216,8 +217,10 @@ class Emulator:
         arrays = [np.ascontiguousarray(inputs[p["name"]], dtype=np.int64) for p in self._ports["inputs"]]
         frames = len(arrays[0])
         results = [np.zeros((frames, *p["shape"]), dtype=np.int64) for p in self._ports["outputs"]]
-        pointers = [a.ctypes.data_as(ctypes.POINTER(ctypes.c_longlong)) for a in arrays + results]
-        self._run(ctypes.c_longlong(frames), *pointers)
+        for start in range(0, frames, FRAMES_A_CALL):  # so that Ctrl-C is heard
+            parts = [a[start : start + FRAMES_A_CALL] for a in arrays + results]
+            pointers = [p.ctypes.data_as(ctypes.POINTER(ctypes.c_longlong)) for p in parts]
+            self._run(ctypes.c_longlong(len(parts[0])), *pointers)
         return {p["name"]: r for p, r in zip(self._ports["outputs"], results, strict=True)}
 
 

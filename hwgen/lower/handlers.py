@@ -1,7 +1,7 @@
 """One handler per Keras layer: what hls4ml's parser puts into its layer list for it.
 
-hls4ml 1.3.0 has no Keras 3 handler for QKeras' layers, and some of its own lose what exactness needs (docs/lowering.md).
-A handler returns hls4ml's layer description with quantizers as `WeightRule`s and `ActivationRule`s, or refuses the layer.
+hls4ml 1.3.0 has no Keras 3 handler for QKeras' layers, and some of its own lose what exactness needs: docs/lowering.md.
+A handler returns hls4ml's description of a layer, its quantizers as `WeightRule`s and `ActivationRule`s, or refuses it.
 """
 
 from __future__ import annotations

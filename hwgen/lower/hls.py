@@ -19,6 +19,8 @@ from hwgen.ir import nodes as ir
 from hwgen.ir.graph import Graph
 from hwgen.ir.nodes import TensorType
 
+RESULT = "__out"
+"""Suffix of the names of results inside hls4ml."""
 MIN_WEIGHT_BITS = 3
 """hls4ml has special products for one and two bit weights; a wider type keeps to plain multiplication."""
 
@@ -36,14 +38,23 @@ class HlsLayers:
     @property
     def inputs(self) -> list[str]:
         """Names of the input layers."""
-        return [self.names[n.name] for n in self.graph.inputs]
+        return [self.names[n.name] for n in self.graph.inputs if n.name in self.names]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """hls4ml's ``HLSConfig``: a precision for everything."""
+        model = {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "latency"}
+        return {"Model": model, "LayerName": self.config}
 
     def add(self, name: str, kind: str, inputs: list[str], result: FixedPoint, **more: Any) -> None:
         """Add one layer with its result's type; other types are given as ``<name>_t=FixedPoint``."""
         types = {k.removesuffix("_t"): more.pop(k) for k in list(more) if k.endswith("_t")}
         precision = {"result": str(result)} | {k: str(v) for k, v in types.items()}
         self.config[name] = {"Precision": precision}
-        self.layers.append({"name": name, "class_name": kind, "inputs": inputs, "outputs": [name], **more})
+        # hls4ml keeps a result among the layer's attributes: its name must not be that of an attribute.
+        result_name = name if kind == "InputLayer" else f"{name}{RESULT}"
+        sources = [i if i in self.inputs else f"{i}{RESULT}" for i in inputs]
+        self.layers.append({"name": name, "class_name": kind, "inputs": sources, "outputs": [result_name], **more})
 
     def const(self, name: str) -> tuple[np.ndarray[Any, Any], FixedPoint]:
         """Return a constant's values and a signed type that holds them."""
@@ -81,7 +92,10 @@ def hls_layers(graph: Graph) -> HlsLayers:
 
 def _input_name(name: str) -> str:
     """Inputs are C++ parameters: keep them apart from the names hls4ml gives weights, types and layers."""
-    taken = re.fullmatch(r"[a-z]{1,2}\d+|layer\d+\w*|\w*config\d+|\w+_t|input\w*|nnet|hls", name, re.IGNORECASE)
+    words = (
+        r"index|trace|name|class_name|inputs?|outputs?|type_name|input_shape|\w+_factor|target_cycles|strategy|nnet|hls"
+    )
+    taken = re.fullmatch(rf"[a-z]{{1,2}}\d+|layer\d+\w*|\w*config\d+|\w+_t|{words}", name, re.IGNORECASE)
     return f"{name}_in" if taken else name
 
 

@@ -15,12 +15,14 @@ from hwgen.ir.graph import Graph
 from hwgen.lower import vendor
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.handlers import HANDLERS, describe
-from hwgen.lower.names import Names
+from hwgen.lower.names import Label, Names
 from hwgen.lower.precision import Precision, host_format
 from hwgen.lower.quantizers import ActivationRule
 from hwgen.lower.reader import Reading, read_model_graph
 from hwgen.lower.softmax import emit_argmax, emit_softmax, softmax_error
 
+HIDDEN = "__"
+"""Suffix of names inside hls4ml."""
 Progress = Callable[[str, float | None], None]
 
 
@@ -73,11 +75,11 @@ def analyse(model: Any, spec: Any) -> Analysis:
         If something in it has no exact meaning in hardware.
     """
     layers, inputs, outputs = vendor.parse(model, dict.fromkeys(HANDLERS, describe))
-    names, display = _rename(layers, inputs, outputs)
+    names = _rename(layers, inputs, outputs)
     precision = Precision(spec)
     reading = Reading(GraphBuilder(names), precision, _input_formats(layers, precision))
     tensors = {name: conf["name"] for conf in layers for name in conf["output_keras_tensor_names"]}
-    read_model_graph(vendor.make_model_graph(layers, inputs, outputs), reading, display)
+    read_model_graph(vendor.make_model_graph(layers, inputs, outputs), reading)
     logits, ends = _finish_outputs(reading, outputs, getattr(spec.model, "output", None) or "logits")
     graph = reading.builder.graph(str(spec.model.name))
     for kind, start, end in ends:
@@ -90,17 +92,22 @@ def analyse(model: Any, spec: Any) -> Analysis:
     return Analysis(graph, reading, {t: reading.values[n] for t, n in tensors.items() if n in reading.values}, logits)
 
 
-def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> tuple[Names, dict[str, str]]:
-    """Give every layer of hls4ml's list an identifier, in place; return the names used and their Keras layers."""
-    names, table = Names(), {}
+def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> Names:
+    """Give every layer of hls4ml's list an identifier as its label, in place; return names for the graph's nodes.
+
+    hls4ml keeps a layer's result among its attributes under the layer's name, so that a layer called ``perm`` or
+    ``axis`` would overwrite one: its own names end in `HIDDEN`.
+    """
+    names, table, taken = Names(), {}, {str(conf["name"]) for conf in layers}
     for conf in layers:
-        table[conf["name"]] = names.fresh(_undo_numbering(conf, {c["name"] for c in layers}))
+        table[conf["name"]] = Label(names.fresh(_undo_numbering(conf, taken)))
     for conf in layers:
-        conf["name"] = table[conf["name"]]
-        conf["inputs"] = [table[name] for name in conf["inputs"]]
-    inputs[:] = [table[name] for name in inputs]
-    outputs[:] = [table[name] for name in outputs]
-    return Names(), {conf["name"]: conf["keras_layer"] for conf in layers}
+        conf["label"] = table[conf["name"]]
+        conf["name"] = f"{conf['label']}{HIDDEN}"
+        conf["inputs"] = [f"{table[name]}{HIDDEN}" for name in conf["inputs"]]
+    for ends in (inputs, outputs):
+        ends[:] = [f"{table[name]}{HIDDEN}" for name in ends]
+    return Names(reserved=table.values())
 
 
 def _undo_numbering(conf: dict[str, Any], taken: set[str]) -> str:
@@ -111,22 +118,22 @@ def _undo_numbering(conf: dict[str, Any], taken: set[str]) -> str:
 
 def _input_formats(layers: list[dict[str, Any]], precision: Precision) -> dict[str, FixedPoint]:
     """Return each input's format: as given, else as the activation that every consumer of it begins with."""
-    names = [c["name"] for c in layers if c["class_name"] == "InputLayer"]
-    formats = precision.inputs(names)
-    for name in names:
+    given = {c["name"]: c["keras_layer"] for c in layers if c["class_name"] == "InputLayer"}
+    said = precision.inputs(list(given.values()))
+    formats = {name: said[keras] for name, keras in given.items() if keras in said}
+    for name, keras in given.items():
         if name in formats:
             continue
         rules = [c.get("activation_quantizer") for c in layers if name in c["inputs"]]
-        texts = {rule.text for rule in rules if isinstance(rule, ActivationRule) and _is_grid(rule)}
-        if len(texts) != 1 or len(texts) != len({getattr(r, "text", None) for r in rules}):
-            where = "precision.input" if len(names) == 1 else f"precision.input.{name}"
+        grids = {str(rule.fmt): rule.fmt for rule in rules if isinstance(rule, ActivationRule) and _is_grid(rule)}
+        if len(grids) != 1 or not all(isinstance(rule, ActivationRule) and _is_grid(rule) for rule in rules):
             raise SpecError(
-                "the input's number format is not known",
-                where=where,
+                f"the number format of input {keras} is not known",
+                where="precision.input" if len(given) == 1 else f"precision.input.{keras}",
                 found="the model does not start with a QActivation",
                 expected="fixed<16,6>, or QActivation: quantized_bits(8,2,alpha=1) as the first layer",
             )
-        formats[name] = host_format(next(rule for rule in rules if rule is not None).fmt)
+        formats[name] = host_format(next(iter(grids.values())))
     return formats
 
 
@@ -142,7 +149,7 @@ def _finish_outputs(reading: Reading, outputs: list[str], wanted: str) -> tuple[
             function = reading.functions[name]
             raise ModelError(
                 f"the network ends in a float {function}",
-                where=name,
+                where=name.removesuffix(HIDDEN),
                 expected=f"end in the layer before it (train from logits), or in QActivation quantized_{function}(8)",
             )
         node = result = reading.values[name]
@@ -151,7 +158,9 @@ def _finish_outputs(reading: Reading, outputs: list[str], wanted: str) -> tuple[
         elif wanted == "softmax":
             result = emit_softmax(builder, node)
         elif name in reading.softmax:
-            reading.notes.append(f"{name}: the softmax at the end is left out (model.output: logits)")
+            reading.notes.append(
+                f"{name.removesuffix(HIDDEN)}: the softmax at the end is left out (model.output: logits)"
+            )
         if result != node:
             ends.append((wanted, node, result))
         builder.add(ir.Output, f"{result}_out", result)
@@ -189,4 +198,4 @@ def lower_model(model: Any, spec: Any, progress: Progress = lambda message, frac
             if layer is not None:
                 weights[layer] = (int(kernel.value.size), int(np.count_nonzero(kernel.value)))
     sparsity = {layer: 1 - nonzero / size for layer, (size, nonzero) in weights.items()}
-    return Lowered(graph, hls_layers(graph).config, analysis.reading.notes, sparsity, weights)
+    return Lowered(graph, hls_layers(graph).configuration, analysis.reading.notes, sparsity, weights)

@@ -1,4 +1,4 @@
-"""What each QKeras quantizer means, in one place: a quantizer becomes a `WeightRule` or an `ActivationRule`, or is refused.
+"""What each QKeras quantizer means, in one place: it becomes a `WeightRule` or an `ActivationRule`, or is refused.
 
 A rule is exact: it names integers on a dyadic grid, and how ties and out-of-range values go. The rules were read off
 QKeras' own formulas and are checked against QKeras' own results when a model is lowered (`docs/numerics.md`).
@@ -46,9 +46,9 @@ class ActivationRule:
     """How an activation quantizer acts on an exact value x.
 
     First ``x * scale + offset`` (both dyadic); then, for `negative_slope`, values below zero are multiplied by it; then
-    `fmt` rounds and saturates, and `clamp` bounds the integers. `post`, if given, is ``(scale, offset)`` and a second
-    rule applied after. A `threshold` replaces all of that: +1 for ``x >= threshold``, -1 for ``x <= -threshold``, else 0,
-    in units of `level`; a `sign` rule gives `levels` for x below and not below zero. A `table` function is applied first.
+    `fmt` rounds and saturates and `clamp` bounds the integers; `then`, if given, is a second rule on the result.
+    Some rules are something else instead: `sign` gives the integers for x below zero and not below; `threshold` gives
+    +1 for ``x >= threshold``, -1 for ``x <= -threshold``, else 0, as integers of `fmt`. A float `function` comes first.
     """
 
     text: str

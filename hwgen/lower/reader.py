@@ -15,6 +15,7 @@ from hwgen.lower import vendor
 from hwgen.lower.activations import emit_relu, emit_rule, emit_table
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.coefficients import round_coefficients
+from hwgen.lower.names import Label
 from hwgen.lower.precision import Precision
 from hwgen.lower.quantizers import ActivationRule, on_grid, quantizer_text, weight_rule
 
@@ -49,37 +50,40 @@ class Reading:
         if name in self.functions:
             raise ModelError(
                 f"{self.functions[name]} must be followed by a quantizer",
-                where=name,
-                found=f"its result goes to {node.name}",
+                where=name.rstrip("_"),
+                found=f"its result goes to {label(node)}",
                 expected=f"QActivation with quantized_{self.functions[name]}(6), or a QActivation after it",
             )
         if name in self.softmax:
             raise ModelError(
-                "softmax is supported at the end of a network only", where=name, expected="no softmax here"
+                "softmax is supported at the end of a network only", where=label(node), expected="no softmax here"
             )
         return self.values[name]
 
 
-def read_model_graph(graph: Any, reading: Reading, display: Mapping[str, str]) -> None:
+def label(node: Any) -> Label:
+    """Return the name a node has in the graph."""
+    return Label(node.get_attr("label", node.name))
+
+
+def read_model_graph(graph: Any, reading: Reading) -> None:
     """Read every node of a ModelGraph, in order.
 
     Parameters
     ----------
     graph : hls4ml.model.ModelGraph
         After the neutral passes.
-    display : mapping
-        hls4ml node name to the Keras layer it is from.
     """
     for node in graph.get_layers():
         kind = node.class_name
         if kind not in READERS:
-            raise ModelError(f"hls4ml made a {kind} of it, which hwgen does not know", where=node.name)
-        layer = reading.layer_of[node.name] = display.get(node.name, node.name)
+            raise ModelError(f"hls4ml made a {kind} of it, which hwgen does not know", where=label(node))
+        layer = reading.layer_of[label(node)] = str(node.get_attr("keras_layer", label(node)))
         result = READERS[kind](node, reading)
         if result is not None:
             fmt = reading.precision.result(layer, kind in COMPUTING)
             if fmt is not None and node.get_attr("result_goes_here", True):
-                result = force(reading, result, fmt, f"{node.name}_result", layer, "result")
+                result = force(reading, result, fmt, f"{label(node)}_result", layer, "result")
             reading.values[node.outputs[0]] = result
 
 
@@ -103,7 +107,7 @@ def force(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: str, key:
             raise NumericsError(
                 f"{key} can overflow",
                 where=f"precision.layers.{layer}.{key}",
-                found=f"{fmt}, but the layer reaches {t.fmt.lsb * int(t.lo.min()):g} to {t.fmt.lsb * int(t.hi.max()):g}",
+                found=f"{fmt}; the layer reaches {t.fmt.lsb * int(t.lo.min()):g} to {t.fmt.lsb * int(t.hi.max()):g}",
                 expected=str(safe),
                 hint="or precision.allow_wrap: true, which models the wrapping exactly",
             )
@@ -112,7 +116,7 @@ def force(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: str, key:
 
 def _input(node: Any, reading: Reading) -> str:
     shape = tuple(int(d) for d in node.get_attr("input_shape"))
-    return reading.builder.add(ir.Input, node.name, shape=shape, fmt=reading.input_formats[node.name])
+    return reading.builder.add(ir.Input, label(node), shape=shape, fmt=reading.input_formats[node.name])
 
 
 def _weight(node: Any, reading: Reading, name: str, layer: str) -> tuple[Any, int]:
@@ -137,16 +141,16 @@ def _weight(node: Any, reading: Reading, name: str, layer: str) -> tuple[Any, in
 
 
 def _dense(node: Any, reading: Reading) -> str:
-    builder, layer = reading.builder, reading.layer_of[node.name]
+    builder, layer = reading.builder, reading.layer_of[label(node)]
     x = reading.operand(node)
     weight, fraction = _weight(node, reading, "weight", layer)
-    operands = [x, builder.const(f"{node.name}_w", weight, fraction)]
+    operands = [x, builder.const(f"{label(node)}_w", weight, fraction)]
     if node.get_attr("bias_data") is not None:
         bias, fraction = _weight(node, reading, "bias", layer)
-        operands.append(builder.const(f"{node.name}_b", bias, fraction))
-    result = builder.add(ir.Dense, node.name, *operands)
+        operands.append(builder.const(f"{label(node)}_b", bias, fraction))
+    result = builder.add(ir.Dense, label(node), *operands)
     accum = reading.precision.accum(layer)
-    return result if accum is None else _accumulator(reading, result, accum, node.name, layer)
+    return result if accum is None else _accumulator(reading, result, accum, label(node), layer)
 
 
 def _accumulator(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: str) -> str:
@@ -164,7 +168,7 @@ def _accumulator(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: st
 
 
 def _batchnorm(node: Any, reading: Reading) -> str:
-    builder, layer = reading.builder, reading.layer_of[node.name]
+    builder, layer = reading.builder, reading.layer_of[label(node)]
     x = reading.operand(node)
     scale = np.asarray(node.weights["scale"].data_unquantized, dtype=np.float64)
     bias = np.asarray(node.weights["bias"].data_unquantized, dtype=np.float64)
@@ -180,34 +184,34 @@ def _batchnorm(node: Any, reading: Reading) -> str:
             f"{layer}: batch norm coefficients rounded to {rounded_scale.fmt} and {rounded_bias.fmt}; "
             f"its result moves by at most {float(deviation.max()):.3g}"
         )
-    operands = [x, builder.const(f"{node.name}_s", rounded_scale.ints, rounded_scale.fmt.fraction)]
+    operands = [x, builder.const(f"{label(node)}_s", rounded_scale.ints, rounded_scale.fmt.fraction)]
     if rounded_bias.ints.any():
-        operands.append(builder.const(f"{node.name}_b", rounded_bias.ints, rounded_bias.fmt.fraction))
-    return builder.add(ir.Scale, node.name, *operands)
+        operands.append(builder.const(f"{label(node)}_b", rounded_bias.ints, rounded_bias.fmt.fraction))
+    return builder.add(ir.Scale, label(node), *operands)
 
 
 def _activation(node: Any, reading: Reading) -> str | None:
     rule: ActivationRule | None = node.get_attr("activation_quantizer")
     function = node.get_attr("float_function")
     if rule is not None and not isinstance(rule, ActivationRule):
-        raise ModelError(f"hls4ml's {quantizer_text(rule)} has no rule here", where=node.name)
+        raise ModelError(f"hls4ml's {quantizer_text(rule)} has no rule here", where=label(node))
     if rule is not None and node.inputs[0] in reading.functions and node.inputs[0] not in reading.values:
         source = reading.functions[node.inputs[0]]
         before = reading.values[f"{node.inputs[0]} before"]
-        return emit_table(reading.builder, before, source, rule, node.name)
+        return emit_table(reading.builder, before, source, rule, label(node))
     x = reading.operand(node)
     if rule is not None:
-        return emit_rule(reading.builder, x, rule, node.name)
+        return emit_rule(reading.builder, x, rule, label(node))
     if function is not None:
         reading.functions[node.outputs[0]] = function
         reading.values[f"{node.outputs[0]} before"] = x
         return None
     if node.get_attr("relu") is not None:
         slope, top = node.get_attr("relu")
-        return emit_relu(reading.builder, x, slope, top, node.name)
+        return emit_relu(reading.builder, x, slope, top, label(node))
     if node.get_attr("activation") == "linear":
         return x
-    raise ModelError(f"activation {node.get_attr('activation')} cannot be made exact", where=node.name)
+    raise ModelError(f"activation {node.get_attr('activation')} cannot be made exact", where=label(node))
 
 
 def _softmax(node: Any, reading: Reading) -> str:
@@ -219,12 +223,14 @@ def _softmax(node: Any, reading: Reading) -> str:
 def _reshape(node: Any, reading: Reading) -> str:
     shape = tuple(int(d) for d in node.get_attr("target_shape"))
     x = reading.operand(node)
-    return x if reading.builder.types[x].shape == shape else reading.builder.add(ir.Reshape, node.name, x, shape=shape)
+    return (
+        x if reading.builder.types[x].shape == shape else reading.builder.add(ir.Reshape, label(node), x, shape=shape)
+    )
 
 
 def _transpose(node: Any, reading: Reading) -> str:
     perm = tuple(int(p) for p in node.get_attr("perm"))
-    return reading.builder.add(ir.Transpose, node.name, reading.operand(node), perm=perm)
+    return reading.builder.add(ir.Transpose, label(node), reading.operand(node), perm=perm)
 
 
 _MERGES: dict[str, type[ir.Elementwise]] = {
@@ -238,13 +244,13 @@ _MERGES: dict[str, type[ir.Elementwise]] = {
 
 def _merge(node: Any, reading: Reading) -> str:
     operands = [reading.operand(node, i) for i in range(2)]
-    return reading.builder.add(_MERGES[node.get_attr("op")], node.name, *operands)
+    return reading.builder.add(_MERGES[node.get_attr("op")], label(node), *operands)
 
 
 def _concatenate(node: Any, reading: Reading) -> str:
     operands = [reading.operand(node, i) for i in range(2)]
     axis = int(node.get_attr("axis")) + len(reading.builder.types[operands[0]].shape)
-    return reading.builder.add(ir.Concat, node.name, *operands, axis=axis)
+    return reading.builder.add(ir.Concat, label(node), *operands, axis=axis)
 
 
 READERS: dict[str, Callable[[Any, Reading], str | None]] = {

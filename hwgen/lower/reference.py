@@ -1,4 +1,4 @@
-"""The QKeras model itself, run in float64 on the graph's input grid: what every other representation is compared with."""
+"""The QKeras model itself, run in float64 on the graph's input grid: what all other representations are compared to."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class QKerasReference:
     def __init__(self, model: Any, graph: Graph, spec: Any) -> None:
         self._graph = graph
         with vendor.quiet():
+            vendor.mend_qkeras()
             self._analysis = analyse(model, spec)
             with vendor.float64():
                 self._steps = _steps(model, self._analysis)

@@ -27,7 +27,7 @@ NEUTRAL_PASSES = (
     "expand_time_distributed",
     "expand_layer_group",
 )
-"""hls4ml's neutral passes that keep every quantizer and every exact value; the others are left out (docs/lowering.md)."""
+"""hls4ml's neutral passes that keep every quantizer and every exact value: docs/lowering.md says why no others."""
 
 
 @contextlib.contextmanager
@@ -66,23 +66,29 @@ def qkeras_sigmoid_name() -> str:
     return str(getattr(qkeras.quantizers._sigmoid, "__name__", "sigmoid"))
 
 
-def keep_relu_clip() -> None:
-    """Make QKeras store `is_quantized_clip` of quantized_relu; its own configuration leaves it out."""
+def mend_qkeras() -> None:
+    """Mend two configurations that QKeras cannot read back: what a saved model holds is then what was trained.
+
+    ``quantized_relu`` leaves `is_quantized_clip` out; ``QDenseBatchnorm`` adds arguments that it does not take.
+    """
+    import qkeras
     import qkeras.quantizers
 
-    cls = qkeras.quantizers.quantized_relu
-    original = cls.get_config
-    if getattr(original, "keeps_clip", False):
+    relu, dense = qkeras.quantizers.quantized_relu, qkeras.QDenseBatchnorm
+    if getattr(relu.get_config, "mended", False):
         return
+    of_relu, of_dense = relu.get_config, dense.get_config
 
-    def get_config(self: Any) -> dict[str, Any]:
-        config = dict(original(self))
-        if not self.is_quantized_clip:
-            config["is_quantized_clip"] = False
-        return config
+    def relu_config(self: Any) -> dict[str, Any]:
+        more = {} if self.is_quantized_clip else {"is_quantized_clip": False}
+        return dict(of_relu(self)) | more
 
-    get_config.keeps_clip = True  # type: ignore[attr-defined]
-    cls.get_config = get_config
+    def dense_config(self: Any) -> dict[str, Any]:
+        dropped = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
+        return {key: value for key, value in of_dense(self).items() if key not in dropped}
+
+    relu_config.mended = True  # type: ignore[attr-defined]
+    relu.get_config, dense.get_config = relu_config, dense_config
 
 
 class _Float64Ops:
@@ -206,7 +212,7 @@ def weight_quantizer(rule: WeightRule | None) -> Any:
 
 
 def node_rule(node: Any, name: str) -> tuple[WeightRule | None, Any]:
-    """Return the rule of a node's weight ``weight`` or ``bias``, or else hls4ml's own quantizer object's QKeras quantizer."""
+    """Return the rule of a node's ``weight`` or ``bias``, or the QKeras quantizer inside hls4ml's own."""
     quantizer = node.get_attr(f"{name}_quantizer")
     return getattr(quantizer, "rule", None), getattr(quantizer, "quantizer_fn", None)
 
@@ -270,7 +276,7 @@ def write_vitis_project(
     layers: list[dict[str, Any]],
     inputs: list[str],
     outputs: list[str],
-    layer_config: dict[str, Any],
+    hls_config: dict[str, Any],
     *,
     name: str,
     folder: Path,
@@ -289,11 +295,7 @@ def write_vitis_project(
         "OutputDir": str(folder),
         "ProjectName": name,
         "Stamp": "hwgen",
-        "HLSConfig": {
-            "Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "latency"},
-            "LayerName": layer_config,
-            "Flows": _vitis_flows(),
-        },
+        "HLSConfig": {**hls_config, "Flows": _vitis_flows()},
     }
     graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
     graph.config.config["OutputDir"] = str(folder)
