@@ -166,10 +166,11 @@ def on_grid(graph: Graph, data: DataSet | None) -> dict[str, Any] | None:
 def rtl(context: Context) -> None:
     """Generate the RTL; its predicted latency and interval are on the disk before any SystemVerilog is."""
     from hwgen.ir import load_graph
-    from hwgen.rtl import RtlOptions, generate
+    from hwgen.rtl import RtlOptions, emit, plan
+    from hwgen.tools import cache_dir
 
     hardware = context.spec.hardware
-    context.progress("generating SystemVerilog", None)
+    context.progress("sharing adders, placing registers", None)
     options = RtlOptions(
         clock_period_ns=hardware.clock_period_ns,
         strategy=hardware.strategy,
@@ -177,16 +178,18 @@ def rtl(context: Context) -> None:
         axis_bytes=hardware.axis_bytes,
         part=hardware.part,
         layer_strategy={name: layer.strategy for name, layer in hardware.layers.items() if layer.strategy},
+        cache=cache_dir(),
     )
-    design = generate(load_graph(context.folder / "graph"), options)
+    decided = plan(load_graph(context.folder / "graph"), options)
     prediction = {
         "version": 1,
-        "latency_cycles": design.predicted.latency_cycles,
-        "interval_cycles": design.predicted.interval_cycles,
+        "latency_cycles": decided.predicted.latency_cycles,
+        "interval_cycles": decided.predicted.interval_cycles,
         "clock_period_ns": hardware.clock_period_ns,
     }
     context.write_json("reports/prediction.json", prediction)
-    replace_folder(design.files, context.folder / "rtl")
+    context.progress("writing SystemVerilog", None)
+    replace_folder(emit(decided).files, context.folder / "rtl")
 
 
 def verify(context: Context) -> None:
