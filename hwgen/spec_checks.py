@@ -8,20 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hwgen.reserved import RESERVED
 from hwgen.spec_quantizers import quantizer_fault
 from hwgen.spec_yaml import Document
 
 SOURCES = {"model": ("layers", "builder", "file"), "data": ("set", "npz", "loader")}
-_WORDS = """
-module endmodule input output inout wire reg logic bit int integer real signed unsigned begin end if else for
-case assign always initial function task class package import export program interface parameter localparam
-generate and or not xor nand nor buf do while new this super static void union struct enum type typedef
-default return bool char double float long short template typename namespace using operator private public
-protected try catch table tb property sequence assert assume cover force release wait fork join event time
-string ref var
-"""
-RESERVED = frozenset(_WORDS.split())
-"""Words that cannot name a module or a C++ function."""
 
 
 class _Look:
@@ -73,11 +64,12 @@ def _check_name(look: _Look) -> None:
     name = look.get("model.name")
     if not isinstance(name, str):
         return
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in RESERVED:
-        what = "a reserved word cannot be a module's name" if name in RESERVED else "not an identifier"
+    reserved = name.lower() in RESERVED or name.lower().startswith("hg_")
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or reserved:
+        what = "a reserved word cannot be a module's name" if reserved else "not an identifier"
         hint = None if look.document.place("model.name").text else "write model.name: it names the top module"
         better = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "net"
-        better = f"net_{better}" if better in RESERVED or not better[0].isalpha() else better
+        better = f"net_{better}" if reserved or not better[0].isalpha() else better
         found = None if hint is None else name
         more = {"found": found} if found else {}
         look.document.fail("model.name", what, expected=better, hint=hint, **more)

@@ -181,6 +181,8 @@ def test_reference_screen(tmp_path: Path) -> None:
         ("name: relu1", "name: 1st", ":6: model.layers[1].name", "identifier", "letters"),
         ("name: digits_mlp", "name: digits-mlp", ":3: model.name", "not an identifier", "digits_mlp"),
         ("name: digits_mlp", "name: module", ":3: model.name", "a reserved word", "net_module"),
+        ("name: digits_mlp", "name: small", ":3: model.name", "a reserved word", "net_small"),  # a drive strength
+        ("name: digits_mlp", "name: hg_fifo", ":3: model.name", "a reserved word", "net_hg_fifo"),
         ("  set: digits", "  set: digits\n  loader: os:getcwd", ":12: data.loader", "excludes data.set", "one of"),
         ("  set: digits", "  npz: d.npz", ":11: data.npz", "the data file does not exist", "d.npz"),
         ("  set: digits", "  loader: no_such:f", ":11: data.loader", "there is no such Python module", "looked in"),
