@@ -214,7 +214,7 @@ def _(node: ir.Mul, state: Elaboration) -> object:
     return result
 
 
-def _select(a: Term, b: Term, then: Term, other: Term, bound: tuple[int, int], state: Elaboration, group: str) -> Term:
+def select(a: Term, b: Term, then: Term, other: Term, bound: tuple[int, int], state: Elaboration, group: str) -> Term:
     """Return ``a >= b ? then : other``."""
     common = min(a.shift, b.shift)
     low = min(then.shift, other.shift)
@@ -243,7 +243,7 @@ def _term_range(term: Term, state: Elaboration) -> tuple[int, int]:
 
 def _larger(a: Term, b: Term, state: Elaboration, group: str) -> Term:
     (al, ah), (bl, bh) = _term_range(a, state), _term_range(b, state)
-    return _select(a, b, a, b, (max(al, bl), max(ah, bh)), state, group)
+    return select(a, b, a, b, (max(al, bl), max(ah, bh)), state, group)
 
 
 @lower_node.register
@@ -255,7 +255,7 @@ def _(node: ir.Max, state: Elaboration) -> object:
 @lower_node.register
 def _(node: ir.Min, state: Elaboration) -> object:
     group, bounds = state.groups[node.name], state.bound(node.name)
-    return [_select(a, b, b, a, bd, state, group) for (a, b), bd in zip(_pairs(node, state), bounds, strict=True)]
+    return [select(a, b, b, a, bd, state, group) for (a, b), bd in zip(_pairs(node, state), bounds, strict=True)]
 
 
 @lower_node.register
@@ -284,7 +284,7 @@ def _(node: ir.ArgMax, state: Elaboration) -> object:
             merged = []
             for (a, ia, ra), (b, ib, rb) in zip(level[0::2], level[1::2], strict=False):
                 span = (min(ra[0], rb[0]), max(ra[1], rb[1]))
-                merged.append((_larger(a, b, state, group), _select(a, b, ia, ib, span, state, group), span))
+                merged.append((_larger(a, b, state, group), select(a, b, ia, ib, span, state, group), span))
             level = merged + level[len(level) - len(level) % 2 :]
         result.append(level[0][1])
     return result
