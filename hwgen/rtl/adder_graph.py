@@ -24,6 +24,9 @@ SPLIT_NONZEROS = 4000
 
 FLOAT32_EXACT = 1 << 24
 
+METHODS = ("wmc-pdc", "mc")
+"""The solver's ways to choose the next shared sum that are tried; the cheaper result is kept."""
+
 
 @dataclass(frozen=True)
 class Adder:
@@ -96,7 +99,9 @@ def _solve_piece(kernel: np.ndarray[Any, Any], ranges: Sequence[tuple[int, int]]
 
     intervals = [(float(lo), float(hi), 1.0) for lo, hi in ranges]
     # The solver reads memory in C order whatever the array says: a column-ordered kernel gives another matrix.
-    stages = cmvm_solve(np.ascontiguousarray(kernel, dtype=np.float32), qintervals=intervals, hard_dc=hard_dc)
+    matrix = np.ascontiguousarray(kernel, dtype=np.float32)
+    solutions = [cmvm_solve(matrix, method0=m, qintervals=intervals, hard_dc=hard_dc) for m in METHODS]
+    stages = min(solutions, key=lambda stages: sum(op.cost for stage in stages for op in stage.ops))
     adders: list[Adder] = []
     # Current operands of the stage's inputs: (index, shift, negated).
     current: list[tuple[int | None, int, bool]] = [(i, 0, False) for i in range(kernel.shape[0])]

@@ -24,72 +24,72 @@ module two_layers_fc1 (
 
   // ---- stage 0 ----
   wire signed [5:0] s0 = 6'(x_2) - 6'(x_3);
-  wire signed [8:0] s1 = {7'(x_3 >> 2) + 7'(s0), x_3[1:0]};
-  wire signed [5:0] s2 = 6'(x_0) - 6'(x_2);
-  wire [5:0] s3 = 6'(x_0) + 6'(x_1);
-  wire [6:0] s7 = {6'(x_1 >> 1) + 6'(x_0), x_1[0]};
-  wire [5:0] s8 = 6'(x_3) + 6'(x_2);
-  wire signed [8:0] s9 = {8'(s0 >>> 1) - 8'(s7), s0[0]};
-  wire signed [9:0] s10 = {7'(s9 >>> 3) + 7'(s8), s9[2:0]};
 
-  logic signed [8:0] s1_d1;
-  logic signed [5:0] s2_d1;
+  logic [4:0] x_2_d1;
+  logic [4:0] x_3_d1;
+  logic signed [5:0] s0_d1;
   logic [4:0] x_1_d1;
-  logic [5:0] s3_d1;
-  logic signed [9:0] s10_d1;
+  logic [4:0] x_0_d1;
   always_ff @(posedge clk_i) begin
-    s1_d1 <= s1;
-    s2_d1 <= s2;
+    x_2_d1 <= x_2;
+    x_3_d1 <= x_3;
+    s0_d1 <= s0;
     x_1_d1 <= x_1;
-    s3_d1 <= s3;
-    s10_d1 <= s10;
+    x_0_d1 <= x_0;
   end
 
   // ---- stage 1 ----
-  wire signed [8:0] s4 = {7'(x_1_d1 >> 2) - 7'(s3_d1), x_1_d1[1:0]};
-  wire signed [8:0] s5 = s1_d1 - 9'(s2_d1);
-  wire signed [10:0] s6 = {10'(s5 >>> 1) - 10'(s4), s5[0]};
-  wire [9:0] s11 = {7'(x_1_d1 >> 3) + 7'(s3_d1), x_1_d1[2:0]};
-  wire signed [10:0] s12 = {10'(s11 >> 1) - 10'(s2_d1), s11[0]};
-  wire signed [10:0] s13 = {9'(s12 >>> 2) - s1_d1, s12[1:0]};
-  wire signed [10:0] b1 = -11'sd120 - 11'(s10_d1);
-  wire [2:0] r1;
-  hg_requantize #(.InWidth(11), .OutWidth(3), .Shift(4), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r1 (.x_i(b1), .y_o(r1));
+  wire signed [8:0] s1 = {7'(x_3_d1 >> 2) + 7'(s0_d1), x_3_d1[1:0]};
+  wire signed [8:0] s2 = {8'(s1 >>> 1) - 8'(x_1_d1), s1[0]};
+  wire signed [5:0] s3 = 6'(x_0_d1) - 6'(x_2_d1);
+  wire [5:0] s4 = 6'(x_0_d1) + 6'(x_1_d1);
+  wire signed [10:0] s5 = {8'(s3 >>> 3) - 8'(s4), s3[2:0]};
+  wire signed [10:0] s6 = s5 - 11'(s2);
+  wire [6:0] s7 = {6'(x_1_d1 >> 1) + 6'(x_0_d1), x_1_d1[0]};
+  wire [5:0] s8 = 6'(x_3_d1) + 6'(x_2_d1);
+  wire signed [8:0] s9 = {8'(s0_d1 >>> 1) - 8'(s7), s0_d1[0]};
+  wire signed [9:0] s10 = {7'(s9 >>> 3) + 7'(s8), s9[2:0]};
+  wire [8:0] s11 = {6'(x_1_d1 >> 3) + 6'(x_0_d1), x_1_d1[2:0]};
+  wire signed [9:0] s12 = {9'(s11 >> 1) - 9'(s3), s11[0]};
+  wire signed [10:0] s13 = {9'(s12 >>> 2) - s2, s12[1:0]};
 
   logic signed [10:0] s6_d1;
+  logic signed [9:0] s10_d1;
   logic signed [10:0] s13_d1;
-  logic [2:0] r1_d1;
   always_ff @(posedge clk_i) begin
     s6_d1 <= s6;
+    s10_d1 <= s10;
     s13_d1 <= s13;
-    r1_d1 <= r1;
   end
 
   // ---- stage 2 ----
-  wire signed [10:0] b0 = s6_d1 + 11'd28;
+  wire signed [10:0] b0 = 11'sd28 - s6_d1;
+  wire signed [10:0] b1 = -11'sd120 - 11'(s10_d1);
   wire signed [10:0] b2 = s13_d1 + 11'd8;
   wire [4:0] r0;
   hg_requantize #(.InWidth(11), .OutWidth(5), .Shift(3), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r0 (.x_i(b0), .y_o(r0));
+  wire [2:0] r1;
+  hg_requantize #(.InWidth(11), .OutWidth(3), .Shift(4), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r1 (.x_i(b1), .y_o(r1));
   wire [4:0] r2;
   hg_requantize #(.InWidth(11), .OutWidth(5), .Shift(4), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r2 (.x_i(b2), .y_o(r2));
 
   logic [4:0] r0_d1;
-  logic [2:0] r1_d2;
+  logic [2:0] r1_d1;
   logic [4:0] r2_d1;
   always_ff @(posedge clk_i) begin
     r0_d1 <= r0;
-    r1_d2 <= r1_d1;
+    r1_d1 <= r1;
     r2_d1 <= r2;
   end
 
   // relu1: 3 elements of 5 bits, ufixed<5,1,RND_CONV,SAT>, element 0 lowest
   assign relu1_o[4:0] = r0_d1;
-  assign relu1_o[9:5] = 5'(r1_d2);
+  assign relu1_o[9:5] = 5'(r1_d1);
   assign relu1_o[14:10] = r2_d1;
 
 `ifdef HWGEN_TAPS
   hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_0 (.clk_i(clk_i), .x_i((12'(b0) << 1) - 12'd8), .y_o(tap_fc1_o[11:0]));
-  hg_delay #(.Width(12), .Cycles(1)) u_tap_fc1_1 (.clk_i(clk_i), .x_i(12'(b1) - 12'd8), .y_o(tap_fc1_o[23:12]));
+  hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_1 (.clk_i(clk_i), .x_i(12'(b1) - 12'd8), .y_o(tap_fc1_o[23:12]));
   hg_delay #(.Width(12), .Cycles(0)) u_tap_fc1_2 (.clk_i(clk_i), .x_i(12'(b2) - 12'd8), .y_o(tap_fc1_o[35:24]));
 `endif
 
