@@ -200,4 +200,5 @@ def _environment() -> dict[str, str]:
         "TOPLEVEL_LANG": "verilog",
         "COCOTB_TRUST_INERTIAL_WRITES": "1",
         "COCOTB_ANSI_OUTPUT": "0",
+        "COCOTB_REWRITE_ASSERTION_FILES": "bench_*.py test_hg_*.py",
     }
