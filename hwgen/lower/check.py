@@ -7,6 +7,7 @@ from typing import Any
 
 from hwgen.errors import ErrorList, HwgenError, ModelError, NumericsError, SpecError
 from hwgen.lower import vendor
+from hwgen.lower.precision import Precision
 
 
 def located(error: HwgenError, spec: Any) -> HwgenError:
@@ -53,24 +54,30 @@ def check_model(model: Any, spec: Any) -> None:
     """
     with vendor.quiet():
         vendor.mend_qkeras()
-        errors = _layer_errors(model)
+        errors = _layer_errors(model, Precision(spec))
         if not errors:
             errors = _whole_errors(model, spec)
     if errors:
         raise ErrorList([located(error, spec) for error in errors])
 
 
-def _layer_errors(model: Any) -> list[HwgenError]:
+def _layer_errors(model: Any, precision: Precision) -> list[HwgenError]:
     """Describe every layer call alone."""
     from hwgen.lower.handlers import describe
+    from hwgen.lower.reader import not_quantized
 
     errors: list[HwgenError] = []
     for layer, ins, outs in vendor.layer_calls(model):
+        found: list[HwgenError] = []
         try:
-            describe(layer, ins, outs)
+            for conf in describe(layer, ins, outs):
+                for name in ("weight", "bias") if conf["class_name"] == "Dense" else ():
+                    said = conf[f"{name}_quantizer"] or precision.weight_type(layer.name, name)
+                    if conf[f"{name}_data"] is not None and said is None:
+                        found.append(not_quantized(layer.name, name))
         except HwgenError as error:
-            if error.render() not in {e.render() for e in errors}:
-                errors.append(error)
+            found.append(error)
+        errors += [e for e in found if e.render() not in {known.render() for known in errors}]
     return errors
 
 

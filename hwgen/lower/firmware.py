@@ -103,57 +103,49 @@ def _ports(graph: Graph) -> dict[str, Any]:
 def emulator_source(graph: Graph, hls: HlsLayers) -> str:
     """Return C++ that runs the top function over many frames of integers in one call."""
     ports = _ports(graph)
-    parameters, body, arguments, ends = [], [], [], []
-    for index, port in enumerate(ports["inputs"]):
-        size = int(np.prod(port["shape"]))
+    parameters, before, arguments, after = [], [], [], []
+    for index, (port, name) in enumerate(zip(ports["inputs"], hls.inputs, strict=True)):
+        size, cpp = int(np.prod(port["shape"])), _cpp_type(hls.written_type(name))
         parameters.append(f"const long long *in{index}")
-        body += [
-            f"        static input_type<{index}>::type x{index}[{size}];",
-            f"        for (unsigned i = 0; i < {size}; i++)",
-            f"            set_bits(x{index}[i], in{index}[frame * {size} + i]);",
-        ]
+        before.append(f"        static {cpp} x{index}[{size}];")
+        before.append(f"        set_bits<{size}>(x{index}, in{index} + frame * {size});")
         arguments.append(f"x{index}")
-    for index, port in enumerate(ports["outputs"]):
-        size = int(np.prod(port["shape"]))
+    for index, (port, name) in enumerate(zip(ports["outputs"], hls.outputs, strict=True)):
+        size, cpp = int(np.prod(port["shape"])), _cpp_type(hls.written_type(name))
         parameters.append(f"long long *out{index}")
-        body.append(f"        static output_type<{index}>::type y{index}[{size}];")
-        ends += [
-            f"        for (unsigned i = 0; i < {size}; i++)",
-            f"            out{index}[frame * {size} + i] = to_integer(y{index}[i], {port['fraction']});",
-        ]
+        before.append(f"        static {cpp} y{index}[{size}];")
+        after.append(f"        get_bits<{size}>(y{index}, out{index} + frame * {size});")
         arguments.append(f"y{index}")
-    top = ports["top"]
-    count = len(ports["inputs"])
-    return _EMULATOR.format(
-        top=top,
-        include=f"firmware/{top}.h",
-        count=count,
-        parameters=", ".join(parameters),
-        body="\n".join([*body, f"        {top}({', '.join(arguments)});", *ends]),
-    )
+    call = f"        {ports['top']}({', '.join(arguments)});"
+    body = "\n".join([*before, call, *after])
+    return _EMULATOR.format(top=ports["top"], parameters=", ".join(parameters), body=body)
+
+
+def _cpp_type(fmt: FixedPoint) -> str:
+    """Return the C++ type that hls4ml writes for `fmt`."""
+    return f"ap_{'' if fmt.signed else 'u'}fixed<{fmt.width}, {fmt.integer}, AP_{fmt.rounding}, AP_{fmt.overflow}>"
 
 
 _EMULATOR = """// Runs the hls4ml project over many frames in one call: integers in, integers out, nothing rounded.
-#include "{include}"
+#include "firmware/{top}.h"
 
-#include <tuple>
-
-template <class R, class... Args> std::tuple<Args...> arguments_of(R (*)(Args...));
-using Arguments = decltype(arguments_of(&{top}));
-template <unsigned K> struct argument {{
-    using type = typename std::remove_pointer<typename std::tuple_element<K, Arguments>::type>::type;
-}};
-template <unsigned K> using input_type = argument<K>;
-template <unsigned K> using output_type = argument<{count} + K>;
-
-template <class T> void set_bits(T &x, long long value) {{
-    x.range(T::width - 1, 0) = ap_int<64>(value).range(T::width - 1, 0);
+template <unsigned N, class T> void set_bits(T *x, const long long *values) {{
+    for (unsigned i = 0; i < N; i++)
+        x[i].range(T::width - 1, 0) = ap_int<64>(values[i]).range(T::width - 1, 0);
 }}
 
-template <class T> long long to_integer(const T &x, int fraction) {{
-    // x is on the grid of `fraction` bits: shift its own binary point there.
-    ap_fixed<128, 64> wide = x;
-    return ap_fixed<128, 64>(fraction >= 0 ? wide << fraction : wide >> -fraction).to_int64();
+template <int W, int I, ap_q_mode Q, ap_o_mode O> long long integer(const ap_fixed<W, I, Q, O> &x) {{
+    ap_int<W> bits = x.range(W - 1, 0);
+    return bits.to_int64();
+}}
+template <int W, int I, ap_q_mode Q, ap_o_mode O> long long integer(const ap_ufixed<W, I, Q, O> &x) {{
+    ap_uint<W> bits = x.range(W - 1, 0);
+    return bits.to_int64();
+}}
+
+template <unsigned N, class T> void get_bits(const T *x, long long *values) {{
+    for (unsigned i = 0; i < N; i++)
+        values[i] = integer(x[i]);
 }}
 
 extern "C" void hwgen_run(long long frames, {parameters}) {{

@@ -258,6 +258,7 @@ _DROPOUTS = (
     "dropout.Dropout",
     "gaussian_dropout.GaussianDropout",
     "gaussian_noise.GaussianNoise",
+    "activity_regularization.ActivityRegularization",
 )
 _SPATIAL = tuple(f"spatial_dropout.SpatialDropout{n}D" for n in (1, 2, 3))
 _MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate")
@@ -276,6 +277,7 @@ HANDLERS: dict[str, Handler] = {
     f"{_KERAS}.reshaping.flatten.Flatten": _reshape,
     f"{_KERAS}.reshaping.reshape.Reshape": _reshape,
     f"{_KERAS}.reshaping.permute.Permute": _permute,
+    f"{_KERAS}.core.identity.Identity": _identity,
     **{f"{_KERAS}.regularization.{name}": _identity for name in _DROPOUTS + _SPATIAL},
     **{f"{_KERAS}.merging.{name.lower()}.{name}": _merge for name in _MERGES},
 }

@@ -65,6 +65,10 @@ class HlsLayers:
         values = np.array([float(v) for v in node.value.flat]).reshape(node.value.shape)
         return np.ldexp(values, -node.fraction), FixedPoint(width, width - node.fraction)
 
+    def written_type(self, layer: str) -> FixedPoint:
+        """Return the type the C++ has for a layer's result."""
+        return FixedPoint.parse(self.config[layer]["Precision"]["result"])
+
     def type_of(self, name: str) -> TensorType:
         """Return a node's type."""
         return self.graph.types[name]
@@ -235,29 +239,26 @@ def _reduce_max(hls: HlsLayers, node: ir.Node, name: str, inputs: list[str]) -> 
 
 
 def _concat(hls: HlsLayers, node: ir.Concat, name: str, inputs: list[str]) -> None:
-    """hls4ml concatenates two tensors of rank up to 3; longer lists become a chain."""
-    result, axis = hls.type_of(node.name), node.axis % len(hls.type_of(node.name).shape)
-    if len(result.shape) > 3:
-        raise GraphError("no HLS C++ for Concat beyond rank 3", where=node.name)
-    left = inputs[0]
-    for index, right in enumerate(inputs[1:], start=2):
-        last = index == len(inputs)
-        step = name if last else f"{name}_part{index}"
-        fmt = exact_type(result)
-        op = f"concatenate{len(result.shape)}d"
-        hls.add(step, "Concatenate", [left, right], fmt, axis=axis - len(result.shape), op=op)
+    """hls4ml concatenates two tensors: longer lists become a chain, all of them rows of what is before the axis."""
+    result = hls.type_of(node.name)
+    fmt, rank = exact_type(result), len(result.shape)
+    rows = int(np.prod(result.shape[: node.axis % rank]))
+    parts = []
+    for index, (source, operand) in enumerate(zip(inputs, node.inputs, strict=True), start=1):
+        columns = hls.type_of(operand).size // rows
+        parts.append(f"{name}_rows{index}")
+        hls.add(parts[-1], "Reshape", [source], hls.written_type(source), target_shape=[rows, columns])
+    left = parts[0]
+    for index, right in enumerate(parts[1:], start=2):
+        step = f"{name}_part{index}"
+        hls.add(step, "Concatenate", [left, right], fmt, axis=-1, op="concatenate2d")
         left = step
+    hls.add(name, "Reshape", [left], fmt, target_shape=list(result.shape))
 
 
 def _reshape(hls: HlsLayers, node: ir.Reshape, name: str, inputs: list[str]) -> None:
-    fmt = _written_type(hls, node.inputs[0])
+    fmt = hls.written_type(inputs[0])
     hls.add(name, "Reshape", inputs, fmt, target_shape=list(node.shape))
-
-
-def _written_type(hls: HlsLayers, name: str) -> FixedPoint:
-    """Return the type the C++ has for a node's result."""
-    alias = hls.names[name]
-    return FixedPoint.parse(hls.config[alias]["Precision"]["result"])
 
 
 def _transpose(hls: HlsLayers, node: ir.Transpose, name: str, inputs: list[str]) -> None:
@@ -268,7 +269,7 @@ def _output(hls: HlsLayers, node: ir.Output, name: str, inputs: list[str]) -> No
     """An output is its operand, or a copy where hls4ml cannot hand that out (an input, a reshape, a shared result)."""
     operand = hls.graph.by_name[node.inputs[0]]
     alone = len(hls.graph.consumers(operand.name)) == 1
-    if alone and not isinstance(operand, ir.Input | ir.Reshape):
+    if alone and not isinstance(operand, ir.Input | ir.Reshape | ir.Concat):
         hls.names[node.name] = inputs[0]
     else:
         hls.add(name, "Activation", inputs, exact_type(hls.type_of(operand.name)), activation="linear")

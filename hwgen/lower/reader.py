@@ -129,15 +129,20 @@ def _weight(node: Any, reading: Reading, name: str, layer: str) -> tuple[Any, in
         return rule.apply(np.asarray(data, dtype=np.float64)), rule.fraction
     fmt = reading.precision.weight_type(layer, name)
     if fmt is None:
-        quantizer = "kernel_quantizer" if name == "weight" else "bias_quantizer"
-        raise ModelError(
-            f"the {name} is not quantized",
-            where=f"{layer}.{quantizer}",
-            found="floats",
-            expected=f"QDense with {quantizer}: quantized_bits(6,0,alpha=1)",
-            hint=f"or, if the floats are on a grid already, its type in precision.layers.{layer}.{name}",
-        )
+        raise not_quantized(layer, name)
     return on_grid(data, fmt, f"{layer}.{name}"), fmt.fraction
+
+
+def not_quantized(layer: str, name: str) -> ModelError:
+    """Return the error for a float ``weight`` or ``bias``."""
+    quantizer = "kernel_quantizer" if name == "weight" else "bias_quantizer"
+    return ModelError(
+        f"the {name} is not quantized",
+        where=f"{layer}.{quantizer}",
+        found="floats",
+        expected=f"QDense with {quantizer}: quantized_bits(6,0,alpha=1)",
+        hint=f"or, if the floats are on a grid already, its type in precision.layers.{layer}.{name}",
+    )
 
 
 def _dense(node: Any, reading: Reading) -> str:

@@ -87,7 +87,12 @@ def everything() -> Any:
     folded = {"kernel_quantizer": "quantized_bits(6,2,alpha=1)", "bias_quantizer": Q6}
     ends += [lib.QDenseBatchnorm(3, name="folded", **folded)(narrow)]
     ends += [lib.QDenseBatchnorm(3, use_bias=False, activation="quantized_relu(4,1)", **folded)(narrow)]
-    ends += [layers.ReLU(max_value=1.3125)(d), layers.ReLU(max_value=6.0, negative_slope=0.5)(d), layers.ReLU()(d)]
+    ends += [
+        layers.ReLU(max_value=1.28125)(narrow),
+        layers.ReLU(max_value=1.3125)(d),
+        layers.ReLU(max_value=6.0, negative_slope=0.5)(d),
+        layers.ReLU()(d),
+    ]
     ends += [layers.LeakyReLU(negative_slope=0.125)(d), layers.LeakyReLU(negative_slope=4.0)(d)]
     sigmoid = layers.Activation("sigmoid")(narrow)
     ends += [qact("quantized_relu(6)", "of_sigmoid")(sigmoid), qact("binary(alpha=1)", "of_sigmoid2")(sigmoid)]
@@ -128,7 +133,10 @@ def test_two_inputs_shared_layers_merges_shapes_and_awkward_names(tmp_path: Path
     column = layers.Reshape((8, 1))(layers.Flatten()(qact("quantized_relu(3,1)")(x)))
     row = layers.Reshape((1, 16))(layers.Flatten()(qact("quantized_relu(3,1)")(other)))
     outer = layers.Multiply(name="weight")([column, row])
-    model = lib.keras.Model([a, b], [end, other, outer, x, layers.Flatten()(a)])
+    cubes = [layers.Reshape((2, 2, 2))(t) for t in (top, low, x)]
+    ends = [layers.Concatenate(axis=axis)(cubes) for axis in (1, 2, 3)]
+    ends += [layers.Concatenate(axis=2)([layers.Reshape((2, 2, 1, 2))(t) for t in (top, low)])]
+    model = lib.keras.Model([a, b], [end, other, outer, x, layers.Flatten()(a), x, *ends])
     set_random_weights(model, 3)
     spec = make_spec(input={"index": "fixed<5,2>", "b-in": "ufixed<4,1>"})
     graph = check_exact(model, spec, tmp_path, frames=500)
