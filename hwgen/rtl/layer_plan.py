@@ -49,7 +49,6 @@ class LayerModule:
     names: dict[int, str] = field(default_factory=dict)
     birth: dict[int, int] = field(default_factory=dict)
     reach: dict[int, int] = field(default_factory=dict)
-    rounds: int = 0
 
     @property
     def module(self) -> str:
@@ -58,8 +57,8 @@ class LayerModule:
 
     @property
     def first_stage(self) -> int:
-        """Stage at which the earliest input arrives."""
-        return min(self.plan.tensor_stage(self.program, t) for t in self.inputs)
+        """Stage at which the earliest input arrives; a layer of constants has none."""
+        return min((self.plan.tensor_stage(self.program, t) for t in self.inputs), default=0)
 
     @property
     def last_stage(self) -> int:

@@ -268,9 +268,7 @@ class Program:
 
     def tensor_values(self, name: str, values: Sequence[IntArray]) -> IntArray:
         """Return tensor `name` as integers (frames, elements) from the interpreter's `values`."""
-        columns = [(values[t.wire] << t.shift) - t.offset for t in self.tensors[name]]
-        frames = max(len(c) for c in columns)
-        return np.stack([np.broadcast_to(c, (frames,)) for c in columns], axis=1)
+        return np.stack([(values[t.wire] << t.shift) - t.offset for t in self.tensors[name]], axis=1)
 
 
 def _tighten(lo: int, hi: int, bound: tuple[int, int] | None, shift: int) -> tuple[int, int]:
@@ -299,7 +297,7 @@ def _value(
         case Source():
             return inputs[op.tensor][:, op.index]
         case Literal():
-            return as_ints([op.lo])
+            return np.repeat(as_ints([op.lo]), len(next(iter(inputs.values()))))
         case AddSub():
             a, b = get(op.a, op.shift_a), get(op.b, op.shift_b)
             return a - b if op.subtract else a + b
