@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from hwgen.lower.handlers import HANDLERS, describe
 from hwgen.lower.names import Label, Names
 from hwgen.lower.precision import Precision, host_format
 from hwgen.lower.quantizers import ActivationRule
-from hwgen.lower.reader import Reading, read_model_graph
+from hwgen.lower.reader import Reading, label, read_model_graph
 from hwgen.lower.softmax import emit_argmax, emit_softmax, softmax_error
 
 HIDDEN = "__"
@@ -90,6 +90,23 @@ def analyse(model: Any, spec: Any) -> Analysis:
                 f"{flips} argmaxes differ"
             )
     return Analysis(graph, reading, {t: reading.values[n] for t, n in tensors.items() if n in reading.values}, logits)
+
+
+def graph_of(model_graph: Any, name: str, input_formats: Mapping[str, FixedPoint]) -> Graph:
+    """Read an hls4ml ModelGraph that any converter of hls4ml made, after the neutral passes.
+
+    Parameters
+    ----------
+    model_graph : hls4ml.model.ModelGraph
+    name : str
+        The graph's name.
+    input_formats : {hls4ml input name: FixedPoint}
+    """
+    labels = [label(node) for node in model_graph.get_layers()]
+    reading = Reading(GraphBuilder(Names(reserved=labels)), Precision(None), input_formats)
+    read_model_graph(model_graph, reading)
+    _finish_outputs(reading, list(model_graph.outputs), "logits")
+    return reading.builder.graph(name)
 
 
 def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> Names:

@@ -15,9 +15,9 @@ from hwgen.lower import vendor
 from hwgen.lower.activations import emit_relu, emit_rule, emit_table
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.coefficients import round_coefficients
-from hwgen.lower.names import Label
+from hwgen.lower.names import Label, identifier
 from hwgen.lower.precision import Precision
-from hwgen.lower.quantizers import ActivationRule, on_grid, quantizer_text, weight_rule
+from hwgen.lower.quantizers import activation_rule, on_grid, weight_rule
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Reading:
 
 def label(node: Any) -> Label:
     """Return the name a node has in the graph."""
-    return Label(node.get_attr("label", node.name))
+    return Label(node.get_attr("label") or identifier(node.name))
 
 
 def read_model_graph(graph: Any, reading: Reading) -> None:
@@ -196,10 +196,10 @@ def _batchnorm(node: Any, reading: Reading) -> str:
 
 
 def _activation(node: Any, reading: Reading) -> str | None:
-    rule: ActivationRule | None = node.get_attr("activation_quantizer")
+    rule = node.get_attr("activation_quantizer")
+    if isinstance(rule, Mapping):
+        rule = activation_rule(vendor.quantizer_of(rule), f"{label(node)}.activation")
     function = node.get_attr("float_function")
-    if rule is not None and not isinstance(rule, ActivationRule):
-        raise ModelError(f"hls4ml's {quantizer_text(rule)} has no rule here", where=label(node))
     if rule is not None and node.inputs[0] in reading.functions and node.inputs[0] not in reading.values:
         source = reading.functions[node.inputs[0]]
         before = reading.values[f"{node.inputs[0]} before"]
@@ -254,7 +254,8 @@ def _merge(node: Any, reading: Reading) -> str:
 
 def _concatenate(node: Any, reading: Reading) -> str:
     operands = [reading.operand(node, i) for i in range(2)]
-    axis = int(node.get_attr("axis")) + len(reading.builder.types[operands[0]].shape)
+    axis = int(node.get_attr("axis"))  # hls4ml's counts the batch axis where it is positive
+    axis = axis - 1 if axis > 0 else axis + len(reading.builder.types[operands[0]].shape)
     return reading.builder.add(ir.Concat, label(node), *operands, axis=axis)
 
 
@@ -262,7 +263,7 @@ READERS: dict[str, Callable[[Any, Reading], str | None]] = {
     "Input": _input,
     "Dense": _dense,
     "BatchNormalization": _batchnorm,
-    "Activation": _activation,
+    **dict.fromkeys(("Activation", "HardActivation", "ParametrizedActivation", "TernaryTanh"), _activation),
     "Softmax": _softmax,
     "Reshape": _reshape,
     "Transpose": _transpose,

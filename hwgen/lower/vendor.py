@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,15 @@ def node_rule(node: Any, name: str) -> tuple[WeightRule | None, Any]:
     """Return the rule of a node's ``weight`` or ``bias``, or the QKeras quantizer inside hls4ml's own."""
     quantizer = node.get_attr(f"{name}_quantizer")
     return getattr(quantizer, "rule", None), getattr(quantizer, "quantizer_fn", None)
+
+
+def quantizer_of(config: Mapping[str, Any]) -> Any:
+    """Return the QKeras quantizer that hls4ml's ``activation_quantizer`` describes, under names of its own."""
+    import qkeras.quantizers
+
+    names = {"linear": "quantized_bits", "binary_tanh": "binary", "ternary_tanh": "ternary"}
+    name = names.get(config["class_name"], config["class_name"])
+    return getattr(qkeras.quantizers, name).from_config(dict(config["config"]))
 
 
 def make_model_graph(layer_list: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> Any:

@@ -152,3 +152,48 @@ def test_coefficients_round_half_to_even_and_fill_their_type() -> None:
     assert rounded.ints.tolist() == [24576, -9830]
     given = round_coefficients(np.array([0.625, 0.875]), FixedPoint(4, 2), "bn")
     assert given.ints.tolist() == [2, 4]
+
+
+def test_a_model_graph_of_hls4mls_own_converter_is_read_too() -> None:
+    """hls4ml's own QKeras handlers, their Keras 2 quantizer descriptions, binary kernels in its xnor encoding."""
+    from hls4ml.converters.keras.qkeras import parse_qactivation_layer
+    from hls4ml.converters.keras_v3 import layer_handlers
+    from hls4ml.converters.keras_v3_to_hls import parse_keras_v3_model
+
+    from hwgen.lower import lower_model, vendor
+    from hwgen.lower.lowering import graph_of
+
+    def handler(layer: Any, ins: Any, outs: Any) -> Any:
+        description = {"class_name": "QActivation", "config": layer.get_config()}
+        conf, _ = parse_qactivation_layer(description, [t.name for t in ins], [list(t.shape) for t in ins], None)
+        names = {"input_keras_tensor_names": [t.name for t in ins], "output_keras_tensor_names": [t.name for t in outs]}
+        return (conf | names,)
+
+    texts = [
+        "quantized_relu(6,2)",
+        "quantized_bits(6,2,alpha=1)",
+        "quantized_tanh(5)",
+        "ternary(alpha=1)",
+        "binary(alpha=1)",
+    ]
+    texts.append("quantized_relu(6,2,negative_slope=0.25)")
+    layers: list[Any] = []
+    for index, text in enumerate(texts):
+        kernel = (
+            "binary(alpha=1)" if index == 1 else "quantized_po2(4)" if index == 2 else "quantized_bits(6,0,alpha=1)"
+        )
+        layers += [qdense(6, f"d{index}", kernel), qact(text, f"a{index}")]
+    model, spec = chain(*layers), make_spec(input="fixed<8,3>")
+    ours = lower_model(model, spec).graph
+    layer_handlers["qkeras.qlayers.QActivation"] = handler
+    try:
+        with vendor.quiet():
+            described = parse_keras_v3_model(model, allow_da_fallback=False)
+            theirs = vendor.make_model_graph(*described[:3])
+            graph = graph_of(theirs, "net", {"x": FixedPoint.parse("fixed<8,3>")})
+    finally:
+        del layer_handlers["qkeras.qlayers.QActivation"]
+    x = {"x": np.random.default_rng(0).integers(-128, 128, (200, 8))}
+    expected, got = ours.evaluate(x, trace=True), graph.evaluate(x, trace=True)
+    assert set(expected) == set(got)
+    assert all(np.array_equal(expected[k], got[k]) for k in expected)
