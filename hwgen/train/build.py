@@ -216,7 +216,7 @@ def _call_builder(spec: ModelSpec, data: DataSet | None) -> keras.Model:
     function = import_reference(reference, spec.base_dir, where, ModelError)
     offers: dict[str, Callable[[], Any]] = {
         "input_shape": lambda: _as_tuples(input_shape(spec, data)),
-        "outputs": lambda: len(data.classes) if data and data.classes else None,
+        "outputs": lambda: _outputs(data),
         "seed": lambda: spec.train.seed,
     }
     try:
@@ -236,6 +236,13 @@ def _call_builder(spec: ModelSpec, data: DataSet | None) -> keras.Model:
             f"the model of {reference} has no input shape", where=where, expected="a built model", hint=hint
         )
     return model
+
+
+def _outputs(data: DataSet | None) -> int | None:
+    """Return how many classes the labels have; None for float targets or without data."""
+    if data is None or not data.integer_labels or isinstance(data.y_train, tuple):
+        return None
+    return max(len(data.classes), int(data.y_train.max()) + 1)
 
 
 def _as_tuples(shape: Any) -> Any:
@@ -259,6 +266,12 @@ def _check_inputs(spec: ModelSpec, data: DataSet | None, model: keras.Model) -> 
             )
     if data is None:
         return
+    names = [tensor.name for tensor in model.inputs]
+    if data.inputs and set(data.inputs) == set(names) and list(data.inputs) != names:
+        found_names, expected = ", ".join(data.inputs), ", ".join(names)
+        raise ModelError(
+            "the inputs of the data are in another order", where=where, found=found_names, expected=expected
+        )
     found = [tuple(x.shape[1:]) for x in data.xs_train]
     if found != shapes:
         raise ModelError(

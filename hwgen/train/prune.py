@@ -43,8 +43,8 @@ def compress_model(
 ) -> CompressResult:
     """Prune and fine-tune `model` in place as `compress` says; without `compress.pruning` nothing is changed.
 
-    The sparsity rises along ``final * (1 - (1 - t) ** 3)`` from `begin_epoch` to `end_epoch`; then the masks stay,
-    and the best epoch from there on is kept.
+    The sparsity rises along ``final * (1 - (1 - t) ** 3)`` from `begin_epoch` to `end_epoch` (at most the last epoch);
+    then the masks stay, and the best epoch from there on is kept.
 
     Raises
     ------

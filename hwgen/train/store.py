@@ -106,8 +106,22 @@ def _repack(source: Path, target: Path, notes: dict[str, Any]) -> None:
                 metadata = json.loads(content)
                 metadata["date_saved"] = "1980-01-01@00:00:00"
                 content = json.dumps(metadata).encode()
+            elif name == "config.json":
+                content = json.dumps(_renumbered(json.loads(content), {})).encode()
             _add(new, name, content)
         _add(new, NOTES, json.dumps(notes, sort_keys=True).encode())
+
+
+def _renumbered(node: Any, numbers: dict[int, int]) -> Any:
+    """Copy a config; Keras numbers shared objects by their address in memory, here they are counted."""
+    if isinstance(node, list):
+        return [_renumbered(value, numbers) for value in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: numbers.setdefault(value, len(numbers)) if key == "shared_object_id" else _renumbered(value, numbers)
+        for key, value in node.items()
+    }
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from hwgen.train.data.load import load_data, test_split
+from hwgen.train.data.load import load_data, split_indices
 from hwgen.train.data.types import Array, DataSet, Raw, Standardization
 
-__all__ = ["Array", "DataSet", "Raw", "Standardization", "load_data", "test_split"]
+__all__ = ["Array", "DataSet", "Raw", "Standardization", "load_data", "split_indices"]

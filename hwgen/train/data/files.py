@@ -146,6 +146,12 @@ def _read_arff(path: Path, where: str) -> Raw:
     if y.dtype.kind == "S":
         domain = [str(value) for value in meta[target][1]]
         lookup = {value.encode(): index for index, value in enumerate(domain)}
+        unknown = sorted({bytes(value) for value in y} - set(lookup))
+        if unknown:
+            found = ", ".join(value.decode("latin-1") for value in unknown[:5])
+            raise DataError(
+                f"{path.name} has labels outside its classes", where=where, found=found, expected=", ".join(domain)
+            )
         y, classes = np.array([lookup[bytes(value)] for value in y], dtype=np.int64), tuple(domain)  # type: ignore[assignment]
     raw = Raw(path.stem, x, y, classes=classes, features=tuple(features))
     raw.standardize = are_jets(raw.features)

@@ -18,6 +18,10 @@ from hwgen.train.imports import import_reference
 if TYPE_CHECKING:
     from hwgen.spec import ModelSpec
 
+FLOAT_METRICS = ("mse", "mae")
+FLOAT_LOSSES = ("mse", "mae", "mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+"""With one of these, whole numbers are values to reach, not classes."""
+
 SPLIT_SEED = 20240229
 """Fixed, so that the test part is the same whatever `train.seed` is."""
 
@@ -39,24 +43,17 @@ def load_data(spec: ModelSpec) -> DataSet | None:
     _make_arrays(raw)
     check_raw(raw, where)
     notes = list(raw.notes)
-    y_train, classes, note = _labels(raw.y_train, raw.classes, where)
-    y_test = _labels(raw.y_test, classes, where)[0] if raw.y_test is not None else None
-    notes += [note] if note else []
-    if raw.x_test is None or y_test is None:
-        x_train, y_train, x_test, y_test = _split(raw.x_train, y_train, float(spec.data.test_fraction), where)
-    else:
-        x_train, x_test = raw.x_train, raw.x_test
+    parts, classes = _labelled_parts(spec, raw, where, notes)
+    x_train, y_train, x_test, y_test = parts
     standardization = None
     if raw.standardize:
         standardization = Standardization.of(as_tuple(x_train)[0])
         x_train, x_test = map_arrays(standardization.apply, x_train), map_arrays(standardization.apply, x_test)
         notes.append(f"standardised per feature (mean and deviation of train), clipped at ±{standardization.clip:g} σ")
+    x_train, x_test = (_shaped(spec, x, where) for x in (x_train, x_test))
     scale, offset = spec.data.scale, spec.data.offset
-    shapes = input_shapes(spec, [x.shape[1:] for x in as_tuple(x_train)])
-    scale_where = _where(spec, "data.scale")
-    x_train, x_test = (shape_samples(_scaled(x, scale, offset, scale_where), shapes, where) for x in (x_train, x_test))
     if (scale, offset) != (1, 0):
-        notes.append(f"x = raw · {_short(scale)} + {_short(offset)}")
+        notes.append(f"x = raw · {scale:g} + {offset:g}")
     data = DataSet(
         x_train=x_train,
         y_train=y_train,
@@ -91,7 +88,7 @@ def check_targets(data: DataSet, outputs: int, where: str, layer: str = "the mod
         raise DataError("targets y_train do not match the output", where=where, found=found, expected=expected)
 
 
-def test_split(labels: Array, fraction: float) -> tuple[Array, Array]:
+def split_indices(labels: Array, fraction: float) -> tuple[Array, Array]:
     """Return (train, test) indices: shuffled, the same share of every class in both.
 
     The shares are apportioned by largest remainder, so that the test part has ``ceil(n * fraction)`` samples.
@@ -166,8 +163,34 @@ def _labels(y: Arrays | None, classes: tuple[str, ...], where: str) -> tuple[Arr
         raise DataError(error.what, where=where, found=error.found, expected=error.expected) from error
 
 
+def _floats(y: Any) -> Any:
+    return None if y is None else map_arrays(lambda a: a.astype(np.float32), y)
+
+
+def _labelled_parts(
+    spec: ModelSpec, raw: Raw, where: str, notes: list[str]
+) -> tuple[tuple[Arrays, Arrays, Arrays, Arrays], tuple[str, ...]]:
+    """Return the four arrays, labels in one form, and the classes' names; splits the set if it is not split."""
+    assert spec.data is not None
+    y_train, classes, note = _labels(raw.y_train, raw.classes, where)
+    y_test = _labels(raw.y_test, classes, where)[0] if raw.y_test is not None else None
+    notes += [note] if note else []
+    if spec.train.metric in FLOAT_METRICS or spec.train.loss in FLOAT_LOSSES:
+        y_train, y_test = _floats(y_train), _floats(y_test)
+    if raw.x_test is None or y_test is None:
+        return _split(raw.x_train, y_train, float(spec.data.test_fraction), where), classes
+    return (raw.x_train, y_train, raw.x_test, y_test), classes
+
+
+def _shaped(spec: ModelSpec, x: Arrays, where: str) -> Arrays:
+    """Return samples scaled, in the model's shape."""
+    assert spec.data is not None
+    scaled = _scaled(x, spec.data.scale, spec.data.offset)
+    return shape_samples(scaled, input_shapes(spec, [a.shape[1:] for a in as_tuple(x)]), where)
+
+
 def _split(x: Arrays, y: Arrays, fraction: float, where: str) -> tuple[Arrays, Arrays, Arrays, Arrays]:
-    train, test = test_split(as_tuple(y)[0], fraction)
+    train, test = split_indices(as_tuple(y)[0], fraction)
     if not len(train) or not len(test):
         found = f"{len(as_tuple(y)[0])} samples, test_fraction {fraction:g}"
         raise DataError("the set is too small to split", where=where, found=found, expected="samples in both parts")
@@ -179,31 +202,17 @@ def _split(x: Arrays, y: Arrays, fraction: float, where: str) -> tuple[Arrays, A
     )
 
 
-def _scaled(x: Arrays, scale: float | list[float], offset: float | list[float], where: str) -> Arrays:
-    """Return ``x * scale + offset`` in float32; in float64 where a grid of integers would not survive float32.
-
-    Lists are one number per entry of the last axis.
-    """
+def _scaled(x: Arrays, scale: float, offset: float) -> Arrays:
+    """Return ``x * scale + offset`` in float32; in float64 where a grid of integers would not survive float32."""
 
     def one(array: Array) -> Array:
-        for name, values in (("scale", scale), ("offset", offset)):
-            if isinstance(values, list) and len(values) != array.shape[-1]:
-                raise DataError(
-                    f"data.{name} has {len(values)} numbers",
-                    where=where,
-                    expected=f"1 or {array.shape[-1]}, one a feature",
-                )
-        exact = array.astype(np.float64) * np.array(scale) + np.array(offset)
+        exact = array.astype(np.float64) * scale + offset
         narrow = exact.astype(np.float32)
         if array.dtype.kind in "biu" and not np.array_equal(narrow.astype(np.float64), exact):
             return exact
         return narrow
 
     return map_arrays(one, x)
-
-
-def _short(value: float | list[float]) -> str:
-    return f"{value:g}" if not isinstance(value, list) else f"({len(value)} numbers)"
 
 
 def _where(spec: ModelSpec, key: str) -> str:

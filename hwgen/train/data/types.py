@@ -86,8 +86,8 @@ class DataSet:
     note: str
     name: str = ""
     features: tuple[str, ...] = ()
-    scale: float | list[float] = 1.0
-    offset: float | list[float] = 0.0
+    scale: float = 1.0
+    offset: float = 0.0
     standardization: Standardization | None = None
 
     @property
