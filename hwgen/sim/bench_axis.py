@@ -10,7 +10,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import First, RisingEdge, Timer
+from cocotb.triggers import First, ReadOnly, RisingEdge, Timer
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource  # type: ignore[import-untyped]
 
 from hwgen.sim.bench_lib import given, pack_bytes, report
@@ -33,6 +33,8 @@ class Wrapper:
         document = given()
         design = document["design"]
         self.dut, self.seed, self.size = dut, document["seed"], design["axis"]["bytes"]
+        several = len(design["inputs"]) > 1
+        self.errors = [f"frame_error_{p['name']}" if several else "frame_error" for p in design["inputs"]]
         self.frames = self._packed(design["inputs"], document["inputs"])
         self.wanted = self._packed(design["outputs"], document["outputs"])
         self.sources = [self._end(AxiStreamSource, "s_axis", port, design["inputs"]) for port in design["inputs"]]
@@ -82,6 +84,15 @@ class Wrapper:
             got.append(tuple(row))
         return got
 
+    async def count_errors(self, counts: list[int]) -> None:
+        """Add up the cycles in which each input's ``frame_error`` is high; start it as a task."""
+        ports = [getattr(self.dut, name) for name in self.errors]
+        while True:
+            await RisingEdge(self.dut.aclk)
+            await ReadOnly()
+            for index, port in enumerate(ports):
+                counts[index] += int(port.value) if int(self.dut.aresetn.value) else 0
+
     async def nothing_more(self) -> None:
         """Fail if the sinks get anything beyond what was taken."""
         for _ in range(300):
@@ -95,6 +106,8 @@ async def frames_under_stalls(dut: Any) -> None:
     """Every pattern: all frames come out once, in order, whole."""
     wrapper = Wrapper(dut)
     await wrapper.start()
+    errors = [0] * len(wrapper.errors)
+    cocotb.start_soon(wrapper.count_errors(errors))
     bad = []
     for number, (name, (gap, stall)) in enumerate(PATTERNS.items()):
         for source in wrapper.sources:
@@ -112,6 +125,7 @@ async def frames_under_stalls(dut: Any) -> None:
         report(stalls=[{"pattern": name, "counts": counts}])
         bad += [f"{name}: {counts}"] if changed else []
     assert not bad, "; ".join(bad)
+    assert not any(errors), f"frame_error rose for good frames: {dict(zip(wrapper.errors, errors, strict=True))}"
 
 
 @cocotb.test()
@@ -124,17 +138,22 @@ async def frames_that_end_early_or_late(dut: Any) -> None:
     size, (source,) = wrapper.size, wrapper.sources
     frames = [frame[0] for frame in wrapper.frames]
     wanted: list[tuple[bytes, ...]] = []
+    errors, wrong = [0], 0
+    cocotb.start_soon(wrapper.count_errors(errors))
     for index, data in enumerate(frames[:12]):
         other = frames[(index + 1) % len(frames)]
         if index % 3 == 0 and len(data) > size:
+            wrong += 1
             await source.send(AxiStreamFrame(other[: -size * (1 + index // 3 % (len(data) // size - 1))]))
         longer = data + other[:size] * (index % 4) if index % 2 else data
+        wrong += longer != data
         await source.send(AxiStreamFrame(longer))
         wanted.append(wrapper.wanted[index])
     got = await wrapper.receive(len(wanted))
     bad = [index for index, (a, b) in enumerate(zip(got, wanted, strict=True)) if a != b]
     assert not bad, f"frames {bad} are wrong beside ones that ended early or late"
     await wrapper.nothing_more()
+    assert errors == [wrong], f"frame_error was high in {errors[0]} cycles for {wrong} frames of a wrong length"
 
 
 @cocotb.test()

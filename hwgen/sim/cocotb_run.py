@@ -70,11 +70,14 @@ def build_bench(
 def build_benches(names: Sequence[str], design: dict[str, Any], files: Sequence[Path], folder: Path) -> dict[str, Path]:
     """Build the benches of the core and of its AXI4-Stream wrapper."""
     tops = {"core": design["top"], "axis": (design.get("axis") or {}).get("top")}
-    core_files = [path for path in files if path.stem != tops["axis"]]
-    return {
-        name: build_bench(tops[name], core_files if name == "core" else files, folder / f"cocotb_{name}")
-        for name in names
-    }
+    read = {"core": core_files(design, files), "axis": files}
+    return {name: build_bench(tops[name], read[name], folder / f"cocotb_{name}") for name in names}
+
+
+def core_files(design: dict[str, Any], files: Sequence[Path]) -> list[Path]:
+    """Return the files the core needs: all but the AXI4-Stream wrapper and what only it instantiates."""
+    wrapper = (design.get("axis") or {}).get("top")
+    return [path for path in files if path.stem != wrapper and not path.stem.startswith("hg_axis_")]
 
 
 def run_bench(

@@ -17,7 +17,7 @@ from hwgen.fixed import IntArray
 from hwgen.ir import Graph, graph_digest, load_graph
 from hwgen.ir.vectors import load_vectors
 from hwgen.sim import measure
-from hwgen.sim.cocotb_run import BenchResult, build_benches, run_bench
+from hwgen.sim.cocotb_run import BenchResult, build_benches, core_files, run_bench
 from hwgen.sim.compare import Words, pair_row
 from hwgen.sim.diverge import first_divergence
 from hwgen.sim.evidence import (
@@ -56,6 +56,8 @@ class VerifyOptions:
         Try the stall patterns.
     budget_s : float
         Seconds of bulk simulation for ``auto``.
+    cocotb, locate : bool
+        Run the cocotb benches (without them nothing passes: NOT RUN); after a mismatch, look for the first layer.
     """
 
     vectors: int | str = "auto"
@@ -65,6 +67,7 @@ class VerifyOptions:
     stalls: bool = True
     budget_s: float = 120.0
     cocotb: bool = True
+    locate: bool = True
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ def _simulate(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress)
     sim = case.folder / "tb" / "sim"
     say("building the simulator", None)
     start = time.monotonic()
-    harness = build_harness(case.design, case.files, sim / "native")
+    harness = build_harness(case.design, core_files(case.design, case.files), sim / "native")
     ledger.document["build_seconds"] = round(time.monotonic() - start, 3)
     frames, wanted = case.frames, case.wanted
     say("measuring latency and interval", None)
@@ -250,7 +253,7 @@ def _simulate(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress)
     _reset_row(ledger, reset)
     if options.cocotb and failed is None:
         _cocotb(case, options, ledger, say, sim, some)
-    if failed is not None:
+    if failed is not None and options.locate:
         _locate(case, options, ledger, failed, frames, say)
 
 
@@ -382,7 +385,7 @@ def _locate(case: Case, options: VerifyOptions, ledger: Ledger, failed: int, fra
         found = first_divergence(
             case.graph,
             case.design,
-            case.files,
+            core_files(case.design, case.files),
             case.folder,
             frames,
             inputs,
@@ -405,7 +408,7 @@ def _replay(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress) -
     found = first_divergence(
         case.graph,
         case.design,
-        case.files,
+        core_files(case.design, case.files),
         case.folder,
         case.frames,
         inputs,
