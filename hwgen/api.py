@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import HwgenError, OutputError
 from hwgen.files import json_bytes, write_if_changed
-from hwgen.flow import STAGE_NAMES, STAGES, FlowOptions, Screen, StageRun, check_stage, run_flow, seconds_of
+from hwgen.flow import STAGE_NAMES, STAGES, FlowOptions, Screen, StageRun, check_stages, run_flow, seconds_of
 from hwgen.folder import EVIDENCE, BuildFolder, read_manifest
 from hwgen.report.collect import Pair, Report, collect
 from hwgen.report.junit import junit
@@ -70,15 +70,15 @@ def build(
         For bad input, a failed proof, an output folder that cannot be written. A mismatch between RTL and graph, an
         unmet requirement or a missing simulator do not raise: they are the result's status.
     """
-    check_stage(from_stage, "--from")
-    check_stage(to_stage, "--to")
+    check_stages(from_stage, to_stage)
     spec = load_spec(file, overrides)
     folder = output_folder(spec, out)
     options = FlowOptions(first=from_stage, last=to_stage, force=force, retrain=retrain, trust=trust)
     flow = run_flow(spec, folder, options, screen or Silent())
     missing = flow.missing.what if flow.missing else None
     report = collect(spec, folder, seconds_of(flow.runs), missing, to_stage)
-    write_report(report, folder)
+    if spec.outputs.report:
+        write_report(report, folder)
     return BuildResult(report.status, report.exit_status, folder, report)
 
 

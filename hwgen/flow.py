@@ -239,10 +239,16 @@ def _run_stage(stage: Stage, key: dict[str, str], context: Context, build: Build
     return StageRun(stage.name, seconds)
 
 
-def check_stage(name: str | None, option: str) -> None:
-    """Refuse the name of a stage that does not exist."""
-    if name is not None and name not in STAGE_NAMES:
-        raise HwgenError("there is no such stage", where=option, found=name, expected=", ".join(STAGE_NAMES))
+def check_stages(first: str | None, last: str | None) -> None:
+    """Refuse names of stages that do not exist, and a last one before the first."""
+    for name, option in ((first, "--from"), (last, "--to")):
+        if name is not None and name not in STAGE_NAMES:
+            raise HwgenError("there is no such stage", where=option, found=name, expected=", ".join(STAGE_NAMES))
+    if first is not None and last is not None and STAGE_NAMES.index(first) > STAGE_NAMES.index(last):
+        expected = f"--to {first} or later"
+        raise HwgenError(
+            "it ends before it begins", where="--to", found=f"--from {first} --to {last}", expected=expected
+        )
 
 
 def seconds_of(runs: Sequence[StageRun]) -> dict[str, float | None]:

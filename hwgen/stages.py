@@ -6,6 +6,7 @@ Sub-packages are imported inside the bodies: TensorFlow is only loaded when `tra
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwgen.errors import ProofError, ToolMissing
+from hwgen.errors import ErrorList, HwgenError, ProofError, SpecError, ToolMissing
 from hwgen.files import FileSet, json_bytes, write_if_changed
 from hwgen.spec import ModelSpec, resolved_yaml
 
@@ -77,6 +78,7 @@ def train(context: Context) -> None:
     spec, data = context.spec, context.data
     context.progress("making the network", None)
     model = make_model(spec, data, trust=context.trust)
+    check_named_layers(spec, [layer.name for layer in model.layers])
     check_model(model, spec)
     result = train_model(spec, data, model, context.progress, retrain=context.retrain)
     save_model(result.model, context.folder / "train" / "model.keras")
@@ -90,6 +92,30 @@ def train(context: Context) -> None:
         "history": result.history,
     }
     context.write_json("reports/train.json", report)
+
+
+def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
+    """Refuse names under a ``layers:`` that a built or brought network does not have.
+
+    Raises
+    ------
+    ErrorList
+        With every such name and the nearest one that exists.
+    """
+    pruning = spec.compress.pruning
+    tables = [("precision", list(spec.precision.layers)), ("hardware", list(spec.hardware.layers))]
+    tables += [("compress.pruning", list(pruning.layers))] if pruning else []
+    errors: list[HwgenError] = []
+    for section, table in tables:
+        for name in table:
+            if name not in names:
+                key = f"{section}.layers.{name}"
+                close = difflib.get_close_matches(name, names, 1)
+                expected = f"{close[0]}?" if close else f"one of {', '.join(names)}"
+                where = f"{spec.line_of(key)}: {key}"
+                errors.append(SpecError("no layer has this name", where=where, found=name, expected=expected))
+    if errors:
+        raise ErrorList(errors)
 
 
 def compress(context: Context) -> None:

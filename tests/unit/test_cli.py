@@ -78,6 +78,7 @@ def test_all_errors_on_stderr_with_a_count(file: Path) -> None:
     [
         (["--from", "synth"], "--from: there is no such stage"),
         (["--to", "synth"], "--to: there is no such stage"),
+        (["--from", "rtl", "--to", "train"], "--to: it ends before it begins"),
         (["--set", "hardware.clock=3"], "--set hardware.clock=3: hardware.clock: unknown key"),
         (["--set", "nonsense"], "--set nonsense: not a key=value"),
         (["--set", "hardware.io_type=io_stream"], "io_stream is not in this version"),
