@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -143,7 +144,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _disk_reason(error: OSError) -> str | None:
-    """Return what is wrong with the disk; h5py hides the number in the text."""
+    """Return what is wrong with the disk; h5py and shutil hide the number in their texts."""
     if error.errno in DISK_ERRORS or isinstance(error, FileExistsError | NotADirectoryError):
         return error.strerror or str(error)
-    return "No space left on device" if "No space left" in str(error) else None
+    return next((os.strerror(number) for number in DISK_ERRORS if os.strerror(number) in str(error)), None)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,7 +181,15 @@ def test_missing_tool_keeps_the_rest(build, tmp_path: Path) -> None:
     assert CALLS.take() == ["verify"]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), PermissionError(13, "denied")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(13, "denied"),
+        OSError("h5py: [Errno 28] No space left on device"),
+        shutil.Error([("a", "b", "[Errno 27] File too large")]),
+    ],
+)
 def test_disk_errors_name_the_folder(build, error: OSError) -> None:
     CALLS.fails["lower"] = error
     with pytest.raises(OutputError) as caught:

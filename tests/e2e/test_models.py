@@ -1,0 +1,50 @@
+"""The shipped models, built as a user builds them: they pass, and reach what their READMEs say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.keras, pytest.mark.gxx, pytest.mark.verilator]
+
+
+def build(root: Path, name: str, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "hwgen.cli", "build", str(root / "models" / name / "model.yaml"), "--json"]
+    done = subprocess.run([*command, "--out", str(folder)], capture_output=True, text=True, check=False, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["status"] == "PASS"
+    for pair in report["pairs"]:
+        assert pair["mismatches"] == 0 and pair["sets"]["random"] >= 10_000 and pair["sets"]["corners"] > 0
+        assert pair["sets"]["test"] == (report["test_frames"] or 0), "the whole test set is compared"
+    for timing in ("latency", "interval"):
+        assert report[timing]["predicted"] == report[timing]["measured"]
+    assert report["interval"]["measured"] == 1 and report["interval"]["frames"] >= 16
+    return report
+
+
+def test_digits_mlp(root: Path, tmp_path: Path) -> None:
+    report = build(root, "digits_mlp", tmp_path / "out")
+    assert report["accuracy"]["rtl"] == report["accuracy"]["integer"] >= 0.95
+    assert report["nonzero"] <= 0.5 * report["weights"]
+
+
+def test_mnist_mlp(root: Path, tmp_path: Path) -> None:
+    report = build(root, "mnist_mlp", tmp_path / "out")
+    assert report["accuracy"]["rtl"] == report["accuracy"]["integer"] >= 0.92
+
+
+def test_jet_tagger(root: Path, tmp_path: Path) -> None:
+    report = build(root, "jet_tagger", tmp_path / "out")
+    accuracy = report["accuracy"]
+    assert accuracy["float"] >= 0.68
+    assert accuracy["rtl"] == accuracy["integer"] >= accuracy["float"] - 0.01
+    assert report["nonzero"] <= 0.5 * report["weights"]
+
+
+def test_bring_your_own(root: Path, tmp_path: Path) -> None:
+    report = build(root, "bring_your_own", tmp_path / "out")
+    assert report["accuracy"]["float"] is None, "nobody knows the float accuracy of a brought network"
