@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rtl_readers import slang_says, verilator_says, yosys_reads
 
 pytestmark = [pytest.mark.e2e, pytest.mark.keras, pytest.mark.gxx, pytest.mark.verilator]
 
@@ -30,6 +31,10 @@ def test_digits_mlp(root: Path, tmp_path: Path) -> None:
     report = build(root, "digits_mlp", tmp_path / "out")
     assert report["accuracy"]["rtl"] == report["accuracy"]["integer"] >= 0.95
     assert report["nonzero"] <= 0.5 * report["weights"]
+    for taps in (False, True):
+        assert verilator_says(tmp_path / "out" / "rtl", taps) == ""
+        assert slang_says(tmp_path / "out" / "rtl", taps) == ""
+    yosys_reads(tmp_path / "out" / "rtl")
 
 
 def test_mnist_mlp(root: Path, tmp_path: Path) -> None:
