@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from hwgen.lower.names import RESERVED
 EMULATOR_CPP = "hwgen_emulator.cpp"
 PORTS_JSON = "hwgen_ports.json"
 COMPILE_TIMEOUT_S = 1800.0
-FRAMES_A_CALL = 1000
+RUN_TIMEOUT_S = 3600.0
 MAX_PORT_BITS = 62
 """Integers of inputs and outputs travel as 64-bit words."""
 
@@ -103,22 +102,20 @@ def _ports(graph: Graph) -> dict[str, Any]:
 def emulator_source(graph: Graph, hls: HlsLayers) -> str:
     """Return C++ that runs the top function over many frames of integers in one call."""
     ports = _ports(graph)
-    parameters, before, arguments, after = [], [], [], []
+    before, arguments, after = [], [], []
     for index, (port, name) in enumerate(zip(ports["inputs"], hls.inputs, strict=True)):
         size, cpp = int(np.prod(port["shape"])), _cpp_type(hls.written_type(name))
-        parameters.append(f"const long long *in{index}")
         before.append(f"        static {cpp} x{index}[{size}];")
-        before.append(f"        set_bits<{size}>(x{index}, in{index} + frame * {size});")
+        before.append(f"        set_bits<{size}>(x{index}, in);")
         arguments.append(f"x{index}")
     for index, (port, name) in enumerate(zip(ports["outputs"], hls.outputs, strict=True)):
         size, cpp = int(np.prod(port["shape"])), _cpp_type(hls.written_type(name))
-        parameters.append(f"long long *out{index}")
         before.append(f"        static {cpp} y{index}[{size}];")
-        after.append(f"        get_bits<{size}>(y{index}, out{index} + frame * {size});")
+        after.append(f"        get_bits<{size}>(y{index}, out);")
         arguments.append(f"y{index}")
     call = f"        {ports['top']}({', '.join(arguments)});"
     body = "\n".join([*before, call, *after])
-    return _EMULATOR.format(top=ports["top"], parameters=", ".join(parameters), body=body)
+    return _EMULATOR.format(top=ports["top"], body=body)
 
 
 def _cpp_type(fmt: FixedPoint) -> str:
@@ -126,10 +123,16 @@ def _cpp_type(fmt: FixedPoint) -> str:
     return f"ap_{'' if fmt.signed else 'u'}fixed<{fmt.width}, {fmt.integer}, AP_{fmt.rounding}, AP_{fmt.overflow}>"
 
 
-_EMULATOR = """// Runs the hls4ml project over many frames in one call: integers in, integers out, nothing rounded.
+_EMULATOR = """// Runs the hls4ml project over many frames: 64-bit integers from one file into another, nothing rounded.
+// A frame is every element of every input, in order; so are the results.
 #include "firmware/{top}.h"
 
-template <unsigned N, class T> void set_bits(T *x, const long long *values) {{
+#include <cstdio>
+
+template <unsigned N, class T> void set_bits(T *x, FILE *in) {{
+    static long long values[N];
+    if (fread(values, sizeof(long long), N, in) != N)
+        exit(3);
     for (unsigned i = 0; i < N; i++)
         x[i].range(T::width - 1, 0) = ap_int<64>(values[i]).range(T::width - 1, 0);
 }}
@@ -143,15 +146,25 @@ template <int W, int I, ap_q_mode Q, ap_o_mode O> long long integer(const ap_ufi
     return bits.to_int64();
 }}
 
-template <unsigned N, class T> void get_bits(const T *x, long long *values) {{
+template <unsigned N, class T> void get_bits(const T *x, FILE *out) {{
+    static long long values[N];
     for (unsigned i = 0; i < N; i++)
         values[i] = integer(x[i]);
+    if (fwrite(values, sizeof(long long), N, out) != N)
+        exit(4);
 }}
 
-extern "C" void hwgen_run(long long frames, {parameters}) {{
-    for (long long frame = 0; frame < frames; frame++) {{
+// Usage: emulator <frames> <input file> <output file>
+int main(int argc, char **argv) {{
+    if (argc != 4)
+        return 2;
+    FILE *in = fopen(argv[2], "rb"), *out = fopen(argv[3], "wb");
+    if (!in || !out)
+        return 2;
+    for (long long frame = 0, frames = atoll(argv[1]); frame < frames; frame++) {{
 {body}
     }}
+    return fclose(out) ? 4 : 0;
 }}
 """
 
@@ -159,15 +172,12 @@ extern "C" void hwgen_run(long long frames, {parameters}) {{
 class Emulator:
     """The compiled emulation of a project. Make one with `Emulator.build`."""
 
-    def __init__(self, library: Path, ports: Mapping[str, Any]) -> None:
-        self._ports = ports
-        self._library = library
-        self._run = ctypes.CDLL(str(library)).hwgen_run
-        self._run.restype = None
+    def __init__(self, program: Path, ports: Mapping[str, Any]) -> None:
+        self._program, self._ports = program, ports
 
     @classmethod
     def build(cls, folder: Path, progress: Callable[[str, float | None], None] = lambda m, f: None) -> Emulator:
-        """Compile the project in `folder` with g++ (again only if it changed) and load it.
+        """Compile the project in `folder` with g++, again only if it changed.
 
         Raises
         ------
@@ -181,23 +191,23 @@ class Emulator:
 
         ports = json.loads((folder / PORTS_JSON).read_text())
         compiler = gxx.find()
-        flags = ["-O1", "-std=c++11", "-fPIC", "-shared", "-w", "-Ifirmware/ap_types"]
+        flags = ["-O1", "-std=c++11", "-w", "-Ifirmware/ap_types"]
         key = _digest(folder, [*flags, compiler.path, compiler.version, str(folder.resolve())])
-        library = folder / "build" / f"emulator-{key}.so"
-        if not library.is_file():
+        program = folder / "build" / f"emulator-{key}"
+        if not program.is_file():
             progress("compiling the HLS C++ with g++", None)
-            library.parent.mkdir(exist_ok=True)
-            for old in library.parent.glob("emulator-*.so"):
+            program.parent.mkdir(exist_ok=True)
+            for old in program.parent.glob("emulator-*"):
                 old.unlink()
             weights = json.dumps(str(folder.resolve() / "firmware" / "weights"))
-            partial = library.with_suffix(".partial")
+            partial = program.with_suffix(".partial")
             sources = [f"firmware/{ports['top']}.cpp", EMULATOR_CPP]
             command = [compiler.path, *flags, f"-DWEIGHTS_DIR={weights}", *sources, "-o", str(partial.resolve())]
             run(
                 command, cwd=folder, timeout_s=COMPILE_TIMEOUT_S, log=folder / "build" / "compile.log", error=ProofError
             )
-            partial.replace(library)
-        return cls(library, ports)
+            partial.replace(program)
+        return cls(program, ports)
 
     def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Run every frame.
@@ -205,15 +215,30 @@ class Emulator:
         Parameters
         ----------
         inputs : {input name: integers (frames, \\*shape)}
+
+        Raises
+        ------
+        ProofError
+            If the program crashes or hangs.
         """
-        arrays = [np.ascontiguousarray(inputs[p["name"]], dtype=np.int64) for p in self._ports["inputs"]]
+        from hwgen.tools.run import run
+
+        ports = self._ports["inputs"]
+        arrays = [np.asarray(inputs[p["name"]], dtype=np.int64) for p in ports]
         frames = len(arrays[0])
-        results = [np.zeros((frames, *p["shape"]), dtype=np.int64) for p in self._ports["outputs"]]
-        for start in range(0, frames, FRAMES_A_CALL):  # so that Ctrl-C is heard
-            parts = [a[start : start + FRAMES_A_CALL] for a in arrays + results]
-            pointers = [p.ctypes.data_as(ctypes.POINTER(ctypes.c_longlong)) for p in parts]
-            self._run(ctypes.c_longlong(len(parts[0])), *pointers)
-        return {p["name"]: r for p, r in zip(self._ports["outputs"], results, strict=True)}
+        rows = np.concatenate(
+            [a.reshape(frames, int(np.prod(p["shape"]))) for a, p in zip(arrays, ports, strict=True)], 1
+        )
+        with tempfile.TemporaryDirectory(prefix="hwgen-emulate-") as scratch:
+            source, target = Path(scratch) / "inputs", Path(scratch) / "outputs"
+            rows.tofile(source)
+            command: list[str | Path] = [self._program.resolve(), str(frames), source, target]
+            run(command, timeout_s=RUN_TIMEOUT_S, error=ProofError)
+            sizes = [int(np.prod(p["shape"])) for p in self._ports["outputs"]]
+            values = np.fromfile(target, dtype=np.int64).reshape(frames, sum(sizes))
+        columns = np.split(values, np.cumsum(sizes)[:-1], axis=1)
+        pairs = zip(self._ports["outputs"], columns, strict=True)
+        return {p["name"]: v.reshape(frames, *p["shape"]) for p, v in pairs}
 
 
 def _digest(folder: Path, more: list[str]) -> str:

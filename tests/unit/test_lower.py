@@ -141,7 +141,23 @@ def test_a_project_that_does_not_compile_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "firmware" / "net.cpp").write_text("#error broken\n")
     with pytest.raises(ProofError, match="failed with exit status"):
         Emulator.build(tmp_path)
-    assert not list((tmp_path / "build").glob("*.so"))
+    assert not list((tmp_path / "build").glob("emulator-*"))
+
+
+@pytest.mark.gxx
+def test_an_emulation_that_crashes_is_a_failure(tmp_path: Path) -> None:
+    """And takes only itself down."""
+    from hwgen.lower import lower_model
+    from hwgen.lower.firmware import Emulator, write_project
+
+    model, spec = chain(qdense(2, "d"), n=2), make_spec(input="fixed<8,3>")
+    write_project(model, lower_model(model, spec), spec, tmp_path)
+    emulator = Emulator.build(tmp_path)
+    assert emulator.run({"x": np.zeros((0, 2), dtype=np.int64)})["d_out"].shape == (0, 2)
+    for weights in (tmp_path / "firmware" / "weights").glob("*.txt"):
+        weights.unlink()
+    with pytest.raises(ProofError, match="failed with exit status 1"):
+        emulator.run({"x": np.zeros((1, 2), dtype=np.int64)})
 
 
 def test_coefficients_round_half_to_even_and_fill_their_type() -> None:
