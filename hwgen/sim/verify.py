@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwgen.errors import HwgenError, ProofError, SpecError, ToolMissing
+from hwgen.errors import HwgenError, ProofError, ToolMissing
 from hwgen.files import file_digest
 from hwgen.fixed import IntArray
-from hwgen.ir import Graph, graph_digest, load_graph
-from hwgen.ir.vectors import load_vectors
+from hwgen.ir import graph_digest
 from hwgen.sim import measure
+from hwgen.sim.case import Case, VerifyOptions, frame_count, read_case
 from hwgen.sim.cocotb_run import BenchResult, build_benches, core_files, run_bench
 from hwgen.sim.compare import Words, pair_row
 from hwgen.sim.diverge import first_divergence
@@ -24,83 +22,21 @@ from hwgen.sim.evidence import (
     FAIL,
     NOT_CHECKED,
     NOT_RUN,
+    PASS,
     VERSION,
     Evidence,
     Ledger,
     tool_versions,
     write_evidence,
 )
-from hwgen.sim.native import Harness, build_harness, pack_ports, unpack_ports
+from hwgen.sim.native import Harness, build_harness, unpack_ports
 from hwgen.tools import gxx, verilator
 
+__all__ = ["VerifyOptions", "verify"]
+
 Progress = Callable[[str, float | None], None]
-ORDER = ("corners", "random", "test")
-"""The order in which sets are simulated: what a time budget cuts is the end of the test set."""
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """What to simulate.
-
-    Parameters
-    ----------
-    vectors : int, "all" or "auto"
-        Test frames: so many, all, or as many as `budget_s` allows. Random ones and corners always run.
-    seed : int
-        Of stalls and resets.
-    only : str, optional
-        ``SET:INDEX``: simulate this one vector and compare every layer.
-    waves : bool
-        Write a waveform even if nothing differs.
-    stalls : bool
-        Try the stall patterns.
-    budget_s : float
-        Seconds of bulk simulation for ``auto``.
-    cocotb, locate : bool
-        Run the cocotb benches (without them nothing passes: NOT RUN); after a mismatch, look for the first layer.
-    """
-
-    vectors: int | str = "auto"
-    seed: int = 0
-    only: str | None = None
-    waves: bool = False
-    stalls: bool = True
-    budget_s: float = 120.0
-    cocotb: bool = True
-    locate: bool = True
-
-
-@dataclass(frozen=True)
-class Case:
-    """A build folder, read: the graph, the design, the vectors with what the graph makes of them."""
-
-    folder: Path
-    graph: Graph
-    design: dict[str, Any]
-    files: list[Path]
-    vectors: dict[str, dict[str, IntArray]]
-    expected: dict[str, dict[str, IntArray]]
-    prediction: dict[str, Any]
-    pairs: list[dict[str, Any]]
-
-    @property
-    def frames(self) -> Words:
-        """All vectors, packed for the bench, in the order of their sets."""
-        return np.concatenate([pack_ports(self.design["inputs"], self.vectors[name]) for name in self.vectors])
-
-    @property
-    def wanted(self) -> Words:
-        """What the graph makes of `frames`, packed."""
-        return np.concatenate([pack_ports(self.design["outputs"], self.expected[name]) for name in self.vectors])
-
-    def place(self, index: int) -> tuple[str, int]:
-        """Return the set and the index within it of a frame of `frames`."""
-        for name, inputs in self.vectors.items():
-            count = _count(inputs)
-            if index < count:
-                return name, index
-            index -= count
-        raise IndexError(index)
+UNFINISHED = "verification did not finish"
+NO_STALLS = "stall patterns (verify.stalls: false)"
 
 
 def verify(folder: Path, options: VerifyOptions, progress: Progress | None = None) -> Evidence:
@@ -119,79 +55,23 @@ def verify(folder: Path, options: VerifyOptions, progress: Progress | None = Non
     replay = options.only is not None
     ledger = Ledger(_heading(case, options))
     if not replay:  # whatever stood here before is not about this RTL; a killed run must not leave a PASS
-        write_evidence(folder, _finish(ledger, replay, reason="verification did not finish"))
+        write_evidence(folder, Evidence(NOT_RUN, {**ledger.document, "reason": UNFINISHED}))
     try:
         if replay:
             return _replay(case, options, ledger, say)
         _simulate(case, options, ledger, say)
     except ToolMissing as error:
         ledger.missing("simulation", error.render())
-        evidence = _finish(ledger, replay, reason=error.what)
+        evidence = _finish(ledger, options, reason=error.what)
         write_evidence(folder, evidence)
         return evidence
     except ProofError as error:
         ledger.add("simulation", False, error.render())
-        write_evidence(folder, _finish(ledger, replay, reason=error.what))
+        write_evidence(folder, _finish(ledger, options, reason=error.what))
         raise
-    evidence = _finish(ledger, replay)
+    evidence = _finish(ledger, options)
     write_evidence(folder, evidence)
     return evidence
-
-
-def read_case(folder: Path, options: VerifyOptions) -> Case:
-    """Read a build folder and evaluate its graph on the vectors.
-
-    Raises
-    ------
-    SpecError
-        If a file is missing, or `options.only` names no vector.
-    """
-    try:
-        graph = load_graph(folder / "graph")
-        design = json.loads((folder / "rtl" / "design.json").read_text())
-        prediction = json.loads((folder / "reports" / "prediction.json").read_text())
-        vectors = load_vectors(folder / "tb" / "vectors.npz")
-        names = (folder / "rtl" / f"{design['top']}.f").read_text().split()
-    except OSError as error:
-        raise SpecError(
-            "this is not a build folder as far as the rtl stage",
-            where=str(folder),
-            found=f"{Path(str(error.filename)).name}: {error.strerror}",
-            hint="run `hwgen build FILE` first",
-        ) from error
-    pairs_file = folder / "reports" / "pairs.json"
-    stored = json.loads(pairs_file.read_text()) if pairs_file.is_file() else []
-    pairs = stored["pairs"] if isinstance(stored, dict) else stored
-    chosen = {name: _limited(vectors[name], options) if name == "test" else vectors[name] for name in ORDER}
-    if options.only is not None:
-        name, index = _parse_only(options.only, vectors)
-        chosen = {name: {key: values[index : index + 1] for key, values in vectors[name].items()}}
-    expected = {name: graph.evaluate(inputs) for name, inputs in chosen.items()}
-    files = [folder / "rtl" / name for name in names]
-    return Case(folder, graph, design, files, chosen, expected, prediction, pairs)
-
-
-def _limited(inputs: dict[str, IntArray], options: VerifyOptions) -> dict[str, IntArray]:
-    if isinstance(options.vectors, int):
-        return {name: values[: options.vectors] for name, values in inputs.items()}
-    return inputs
-
-
-def _parse_only(text: str, vectors: Mapping[str, Mapping[str, IntArray]]) -> tuple[str, int]:
-    name, _, number = text.partition(":")
-    counts = {key: _count(inputs) for key, inputs in vectors.items()}
-    if name in counts and number.isdecimal() and int(number) < counts[name]:
-        return name, int(number)
-    raise SpecError(
-        "no such vector",
-        where="--only",
-        found=text,
-        expected="SET:INDEX with " + ", ".join(f"{key}:0..{n - 1}" for key, n in counts.items() if n),
-    )
-
-
-def _count(inputs: Mapping[str, IntArray]) -> int:
-    return len(next(iter(inputs.values())))
 
 
 def _heading(case: Case, options: VerifyOptions) -> dict[str, Any]:
@@ -306,19 +186,19 @@ def _rtl_row(case: Case, bulk: measure.Bulk, done: int) -> dict[str, Any]:
     expected: dict[str, dict[str, IntArray]] = {}
     left = done
     for name, outputs in case.expected.items():
-        take = min(left, _count(outputs))
+        take = min(left, frame_count(outputs))
         expected[name] = {key: values[:take] for key, values in outputs.items()}
         left -= take
     if len(bulk.outputs) != done:  # frames are missing or too many: a position by position comparison says nothing
         o = bulk.outcome
         row = {"a": "graph", "b": "rtl", "vectors": done, "mismatches": max(1, o.lost + o.repeated + o.changed)}
-        row["sets"] = {name: _count(outputs) for name, outputs in expected.items()}
+        row["sets"] = {name: frame_count(outputs) for name, outputs in expected.items()}
         return {**row, "lost": o.lost, "repeated": o.repeated, "changed": o.changed}
     flat = unpack_ports(case.design["outputs"], bulk.outputs)
     actual: dict[str, dict[str, IntArray]] = {}
     start = 0
     for name, outputs in expected.items():
-        stop = start + _count(outputs)
+        stop = start + frame_count(outputs)
         actual[name] = {key: flat[key][start:stop] for key in outputs}
         start = stop
     return pair_row("graph", "rtl", expected, actual, case.graph)
@@ -436,22 +316,14 @@ def _shown(folder: Path) -> str:
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
-def _finish(ledger: Ledger, replay: bool, *, reason: str | None = None) -> Evidence:
+def _finish(ledger: Ledger, options: VerifyOptions, reason: str | None = None) -> Evidence:
     """Return the evidence: PASS only if every required part ran and none failed."""
     required = ["qkeras = graph", "graph = hls_cpp", "graph = rtl", "latency as predicted", "interval as predicted"]
     required += ["resets in flight", "cocotb core"]
-    required += [] if NO_STALLS in ledger.document["not_checked"] else ["stalls"]
-    if reason == "verification did not finish":
-        return Evidence(NOT_RUN, {**ledger.document, "status": NOT_RUN, "reason": reason}, ())
+    required += ["stalls"] if options.stalls else []
     status = ledger.status(required)
-    document = {**ledger.document, "status": status}
-    if reason or status != PASS_STATUS:
-        bad = [f"{check.name}: {check.message}" for check in ledger.checks if check.status != PASS_STATUS]
-        document["reason"] = reason or bad[0]
-        document["failed_checks"] = bad
-    document["checks"] = len(ledger.checks)
-    return Evidence(status, document, tuple(ledger.checks), replay)
-
-
-PASS_STATUS = "PASS"
-NO_STALLS = "stall patterns (verify.stalls: false)"
+    document = {**ledger.document, "status": status, "checks": len(ledger.checks)}
+    bad = [f"{check.name}: {check.message}" for check in ledger.checks if check.status != PASS]
+    if bad:
+        document |= {"reason": reason or bad[0], "failed_checks": bad}
+    return Evidence(status, document, tuple(ledger.checks))
