@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -155,13 +156,13 @@ def judge(ours: list[Point], peer: Point) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run the comparison and print it."""
+def main() -> int:
+    """Run the comparison and print it; the exit status is 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--periods", type=float, nargs="+", default=[2.9, 3.5, 4.0])
+    parser.add_argument("--periods", type=float, nargs="+", default=[3.3, 4.0])
     parser.add_argument("--cutoffs", type=float, nargs="+", default=[5.0])
     parser.add_argument("--stages", type=int, nargs="+", default=[6])
     options = parser.parse_args()
@@ -195,7 +196,9 @@ def main() -> None:
             "layer_32x32": {"shared": asdict(shared), "plain": asdict(plain), "lut_ratio": shared.lut / plain.lut},
         }
         options.out.write_text(json.dumps(document, indent=2) + "\n")
+    reached = all(v["no_worse"] for v in verdicts) and shared.lut <= 0.5 * plain.lut
+    return 0 if reached and max(p.generate_s for p in our_points) <= 10 else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
