@@ -107,7 +107,7 @@ class Stream:
         quiet: int = 200,
         limit: int = 100_000,
     ) -> None:
-        """Offer all frames in order, then wait until nothing has moved for `quiet` cycles."""
+        """Offer all frames in order, then wait for `quiet` cycles without a transfer (50 times that if one is missing)."""
         index, still, offering = 0, 0, False
         for _ in range(limit):
             offering = index < len(frames) and (offering or not gap())
@@ -116,5 +116,6 @@ class Stream:
             if moved:
                 index, offering = index + 1, False
             still = 0 if moved or len(self.produced) > before else still + 1
-            if still > quiet and (index == len(frames) or still > 50 * quiet):
+            complete = index == len(frames) and len(self.produced) >= len(self.accepted)
+            if still > (quiet if complete else 50 * quiet):
                 return
