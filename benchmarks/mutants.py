@@ -306,7 +306,10 @@ def main() -> int:
                     break
                 for result in pool.map(try_mutant, [base] * len(batch), batch):
                     results.append(result)
-                    print(f"{result.outcome:<9} {result.seconds:5.1f} s  {result.mutant.operator:<28} {result.by[:80]}")
+                    print(
+                        f"{result.outcome:<9} {result.seconds:5.1f} s  {result.mutant.operator:<28} {result.by[:80]}",
+                        flush=True,
+                    )
     return report(results, options.out)
 
 

@@ -107,7 +107,7 @@ class Stream:
         quiet: int = 200,
         limit: int = 100_000,
     ) -> None:
-        """Offer all frames in order, then wait for `quiet` cycles without a transfer (50 times that if one is missing)."""
+        """Offer all frames, then wait for `quiet` cycles without a transfer (50 times that if one is missing)."""
         index, still, offering = 0, 0, False
         for _ in range(limit):
             offering = index < len(frames) and (offering or not gap())

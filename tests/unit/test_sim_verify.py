@@ -11,7 +11,7 @@ import pytest
 from sim_design import tiny_folder, verification
 
 from hwgen.errors import ProofError, SpecError, ToolMissing
-from hwgen.sim import native
+from hwgen.sim import diverge, native
 from hwgen.sim import verify as module
 from hwgen.sim.verify import VerifyOptions, verify
 from hwgen.tools import gxx, verilator
@@ -96,7 +96,6 @@ def test_replay_of_one_vector(tmp_path: Path, good: Path) -> None:
     assert not (bad / "verification.json").exists()
     with pytest.raises(SpecError, match=r"random:0\.\.1999"):
         verify(bad, VerifyOptions(only="random:2000"))
-
 
 
 BAD = {
@@ -223,3 +222,24 @@ def test_no_build_folder(tmp_path: Path) -> None:
 def test_tools_are_found() -> None:
     assert gxx.find().version
     assert verilator.find().version >= "5.036"
+
+
+def test_the_wave_format_follows_the_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diverge.gxx, "has_header", lambda name: True)
+    assert diverge.wave_format() == "fst"
+    monkeypatch.setattr(diverge.gxx, "has_header", lambda name: name != "lz4.h")
+    assert diverge.wave_format() == "vcd"
+
+
+def test_a_difference_that_needs_its_history_is_found(tmp_path: Path) -> None:
+    """A layer that is wrong only after 40 frames: the frame alone is right, so the stream is replayed."""
+    counter = (
+        "logic [5:0] n_q; always_ff @(posedge clk_i) if (rst_i) n_q <= 0; else if (take && n_q < 40) n_q <= n_q + 1;"
+    )
+    folder = tiny_folder(tmp_path, edit=("  logic [17:0] relu_q;", f"  {counter}\n  logic [17:0] relu_q;"))
+    rtl = folder / "rtl" / "tiny.sv"
+    rtl.write_text(rtl.read_text().replace("relu_q <= {s2, s1, s0};", "relu_q <= {s2, s1, n_q == 40 ? ~s0 : s0};", 1))
+    assert verify(folder, FAST).status == "FAIL"
+    found = verification(folder)["mismatch"]
+    assert (found["layer"], found["element"], found["note"]) == ("relu1", 0, "only after the 40 frames before it")
+    assert (found["set"], found["index"]) == ("random", 40 - verification(folder)["pairs"][2]["sets"]["corners"])
