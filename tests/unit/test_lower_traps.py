@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,24 @@ def test_softmax_tables_are_close_to_float_and_keep_the_argmax() -> None:
     error = float(note.split("at most ")[1].split(",")[0])
     assert 0 < error < 4e-3
     assert " 0 argmaxes differ" in note
+
+
+def test_softmax_is_what_the_numerics_say() -> None:
+    """docs/numerics.md, section 7, once more in plain Python."""
+    from hwgen.lower import lower_model
+
+    model = chain(qdense(5, "d"))
+    graph = lower_model(model, make_spec(input="fixed<8,3>", output="softmax")).graph
+    trace = graph.evaluate({"x": np.random.default_rng(4).integers(-128, 128, (40, 8))}, trace=True)
+    fraction = graph.types["d"].fraction
+    assert fraction > 8
+    for logits, got in zip(trace["d"].tolist(), trace["d_softmax_out"].tolist(), strict=True):
+        below = [Fraction(n - max(logits), 1 << fraction) for n in logits]
+        arguments = [min(max(round(d * 256), -12 * 256), 0) for d in below]
+        exps = [round(2**16 * math.exp(a / 256)) for a in arguments]
+        total = min(max(round(Fraction(sum(exps), 2**16) * 2**9), 1 << 9), 5 << 9)  # 12 - ceil(log2 5) = 9
+        inverse = round(2**16 / (total / 2**9))
+        assert got == [min(round(Fraction(e * inverse, 2**17)), 2**16 - 1) for e in exps]
 
 
 @pytest.mark.gxx
