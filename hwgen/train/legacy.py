@@ -63,7 +63,7 @@ def load_rebuilt(
     from keras.src.legacy.saving import saving_utils
 
     plain = {"class_name": config["class_name"], "config": _modern(config["config"])}
-    model = saving_utils.model_from_config(plain, custom_objects=objects)
+    model = _unlisted(saving_utils.model_from_config(plain, custom_objects=objects))
     stored = _h5_weights(path, wrappers) if model_kind(path) == "h5" else _keras_weights(path, original, wrappers)
     for layer in model.layers:
         ours, found = layer.get_weights(), stored.get(layer.name, [])
@@ -76,6 +76,16 @@ def load_rebuilt(
             )
         layer.set_weights(found)
     return model
+
+
+def _unlisted(model: keras.Model) -> keras.Model:
+    """Return a model whose single input and output are no lists of one; Keras 3 would warn at every call."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        return model
+    parts = [tensors[0] if len(tensors) == 1 else tensors for tensors in (model.inputs, model.outputs)]
+    return keras.Model(*parts, name=model.name)
 
 
 def _modern(node: Any) -> Any:

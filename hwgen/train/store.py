@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
+import re
 import tempfile
 import warnings
 import zipfile
@@ -98,30 +100,42 @@ def read_notes(path: Path) -> dict[str, Any]:
 
 
 def _repack(source: Path, target: Path, notes: dict[str, Any]) -> None:
-    """Copy a `.keras` archive with fixed dates and the notes, and without the date in its metadata."""
+    """Copy a `.keras` archive without dates, addresses and the optimizer's state, and with the notes."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in sorted(old.namelist()):
             content = old.read(name)
             if name == "metadata.json":
-                metadata = json.loads(content)
-                metadata["date_saved"] = "1980-01-01@00:00:00"
-                content = json.dumps(metadata).encode()
+                content = json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}).encode()
             elif name == "config.json":
-                content = json.dumps(_renumbered(json.loads(content), {})).encode()
+                content = json.dumps(_plain_config(json.loads(content))).encode()
+            elif name == "model.weights.h5":
+                content = _plain_weights(content)
             _add(new, name, content)
         _add(new, NOTES, json.dumps(notes, sort_keys=True).encode())
 
 
-def _renumbered(node: Any, numbers: dict[int, int]) -> Any:
-    """Copy a config; Keras numbers shared objects by their address in memory, here they are counted."""
+def _plain_config(node: Any) -> Any:
+    """Copy a config without `shared_object_id` (an address in memory) and `compile_config`."""
     if isinstance(node, list):
-        return [_renumbered(value, numbers) for value in node]
+        return [_plain_config(value) for value in node]
     if not isinstance(node, dict):
         return node
-    return {
-        key: numbers.setdefault(value, len(numbers)) if key == "shared_object_id" else _renumbered(value, numbers)
-        for key, value in node.items()
-    }
+    dropped = ("shared_object_id", "compile_config")
+    return {key: _plain_config(value) for key, value in node.items() if key not in dropped}
+
+
+def _plain_weights(content: bytes) -> bytes:
+    """Copy the weights alone: no optimizer, no metrics."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(io.BytesIO(content), "r") as old, h5py.File(buffer, "w") as new:
+        for name in old:
+            if name not in ("optimizer", "metrics"):
+                old.copy(name, new)
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+    return buffer.getvalue()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -151,8 +165,9 @@ def _explain(path: Path, error: Exception) -> ModelError:
     text = " ".join(str(error).split())
     if isinstance(error, OSError | EOFError | zipfile.BadZipFile | KeyError) or "truncated" in text.lower():
         return corrupt(path, error)
-    if "Could not locate" in text or "Unknown layer" in text:
-        name = text.split("'")[1] if text.count("'") >= 2 else "?"
+    unknown = re.search(r"(?:Could not locate class|Unknown layer:?) '?([\w.>]+)", text)
+    if unknown:
+        name = unknown.group(1)
         return ModelError(
             f"the model has a class that is not part of Keras or QKeras: {name}",
             where=str(path),

@@ -53,7 +53,7 @@ def output_size(spec: ModelSpec) -> int | None:
         if layer.kind in _NO_PARAMETERS - {"Flatten", "InputLayer"} or layer.kind.endswith("BatchNormalization"):
             continue
         units = layer.args.get("units")
-        return int(units) if isinstance(units, int) and "Dense" in layer.kind else None
+        return units if isinstance(units, int) and units > 0 and "Dense" in layer.kind else None
     return None
 
 
