@@ -212,7 +212,14 @@ def test_clock_period_only_redoes_hardware(work: Path) -> None:
 
 def test_ctrl_c_and_resume(work: Path) -> None:
     command = [*HWGEN, "build", "model.yaml", "--out", "again"]
-    process = subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=work,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     deadline = time.monotonic() + 120
     while not (work / "again" / "manifest.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
