@@ -112,6 +112,7 @@ BAD = {
         ("endmodule", "always @(posedge clk_i) assert (!v2_q); endmodule"),
         "protocol",
     ),
+    "outputs without end": ("valid_ready", ("out_valid_o = used_q != 0", "out_valid_o = !rst_i"), "graph = rtl"),
     "one cycle more": (
         "none",
         (
