@@ -37,7 +37,8 @@ def _accuracy(report: Report) -> list[str]:
         ("float", "float"), ("quantized", "quantized"), ("pruned", "pruned"), ("integer", "integer"), ("RTL", "rtl"),
     ]  # fmt: skip
     title = f" {report.metric.capitalize()} ({report.test_frames:,} test)"
-    head, row = f"{title:<22}", " " * 22
+    width = max(22, len(title) + 2)
+    head, row = f"{title:<{width}}", " " * width
     for label, key in columns:
         head += f"{label:<11}"
         row += f"{_score(report.metric, report.accuracy[key]):<11}"
