@@ -1,7 +1,8 @@
 """Wrote the model files beside it, under QKeras 0.9.0, TensorFlow 2.15.1 and tensorflow-model-optimization 0.7.5.
 
 Needs an environment of its own:
-    pip install tensorflow-cpu==2.15.1 qkeras==0.9.0 tensorflow-model-optimization==0.7.5 "pyparsing<3.2" "setuptools<80"
+    pip install tensorflow-cpu==2.15.1 qkeras==0.9.0 tensorflow-model-optimization==0.7.5
+    pip install "pyparsing<3.2" "setuptools<80"
 """
 
 import numpy as np
