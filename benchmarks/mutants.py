@@ -90,7 +90,7 @@ def network(seed: int) -> Graph:
 def base_folder(folder: Path, seed: int) -> None:
     """Write the build folder of the unchanged design."""
     graph = network(seed)
-    design = generate(graph, RtlOptions(clock_period_ns=3.0))
+    design = generate(graph, RtlOptions(clock_period_ns=3.0, axis_bytes=4))
     files = FileSet()
     files.merge(graph_files(graph), under="graph")
     files.merge(design.files, under="rtl")

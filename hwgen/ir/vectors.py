@@ -13,6 +13,7 @@ from hwgen.errors import DataError
 from hwgen.files import write_if_changed
 from hwgen.fixed import IntArray, as_ints, max_abs
 from hwgen.ir import nodes as ir
+from hwgen.ir.extremes import climb
 from hwgen.ir.graph import Graph
 from hwgen.ir.serialize import npz_bytes
 
@@ -24,6 +25,9 @@ MAX_NEURONS = 1024
 
 TIE_CANDIDATES = 4096
 """Random frames searched for ties, at most."""
+
+CLIMB_STARTS = 10_000
+"""Random frames from which the search for deep neurons' extremes may start."""
 
 Frames = dict[str, IntArray]
 
@@ -46,7 +50,7 @@ def make_vectors(
     if test is None:
         test = {node.name: np.zeros((0, *node.shape), dtype=np.int64) for node in graph.inputs}
     random = {node.name: _uniform(node, n_random, rng) for node in graph.inputs}
-    return {"test": dict(test), "random": random, "corners": _corners(graph, rng)}
+    return {"test": dict(test), "random": random, "corners": _corners(graph, random, rng)}
 
 
 def save_vectors(path: Path, vectors: Mapping[str, Mapping[str, IntArray]]) -> None:
@@ -93,12 +97,13 @@ def _uniform(node: ir.Input, frames: int, rng: np.random.Generator) -> IntArray:
     return total % (hi - lo + 1) + lo
 
 
-def _corners(graph: Graph, rng: np.random.Generator) -> Frames:
+def _corners(graph: Graph, random: Frames, rng: np.random.Generator) -> Frames:
     """Return the frames at which hardware breaks first, without repetitions."""
     blocks = [_uniform_corners(graph), *_unit_corners(graph), *_neuron_corners(graph)]
     candidates = _joined(graph, blocks)
+    far = climb(graph, _joined(graph, [candidates, {name: values[:CLIMB_STARTS] for name, values in random.items()}]))
     ties = _ties(graph, candidates, rng)
-    return _unique(graph, _joined(graph, [candidates, ties]))
+    return _unique(graph, _joined(graph, [candidates, far, ties]))
 
 
 def _uniform_corners(graph: Graph) -> Frames:

@@ -104,3 +104,24 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "v.npz", tmp_path / "none.npz"):
         with pytest.raises(DataError, match=r"\.npz"):
             load_vectors(path)
+
+
+def test_deep_neurons_are_driven_further_than_random_frames_do() -> None:
+    rng = np.random.default_rng(0)
+    nodes: list[ir.Node] = [ir.Input(name="x", shape=(10,), fmt=FixedPoint(6, 2))]
+    last, size = "x", 10
+    for k in range(3):
+        weight = rng.integers(-31, 32, (size, 8))
+        nodes += [ir.Const(name=f"w{k}", value=weight, fraction=5), ir.Dense(name=f"d{k}", inputs=(last, f"w{k}"))]
+        relu = FixedPoint(5, 2, False, Rounding.RND_CONV, Overflow.SAT)
+        nodes.append(ir.Requantize(name=f"r{k}", inputs=(f"d{k}",), fmt=relu))
+        last, size = f"r{k}", 8
+    graph = Graph("deep", (*nodes, ir.Output(name="r2_out", inputs=("r2",)))).verify()
+    vectors = make_vectors(graph, None, 10_000, 0)
+    corners, random = (graph.evaluate(vectors[name], trace=True) for name in ("corners", "random"))
+    further = 0
+    for name in ("d1", "d2"):
+        assert (corners[name].max(axis=0) >= random[name].max(axis=0)).all()
+        assert (corners[name].min(axis=0) <= random[name].min(axis=0)).all()
+        further += int((corners[name].max(axis=0) > random[name].max(axis=0)).sum())
+    assert further >= 8
