@@ -6,20 +6,21 @@
 
 Physics
 -------
-Proton collisions at 13 TeV in PYTHIA 8. A narrow 2.2 TeV spin-2 resonance decays to gg, qq, WW, ZZ or tt (W and Z decay to
-quarks), so that jets of every class have a transverse momentum of about 1 TeV. Parton shower and hadronisation are
+Proton collisions at 13 TeV in PYTHIA 8. A narrow 2.2 TeV spin-2 resonance decays to gg, qq, WW, ZZ or tt (W and Z decay
+to quarks), so that jets of every class have a transverse momentum of about 1 TeV. Parton shower and hadronisation are
 on, the underlying event is off, and there is no detector: everything visible is measured perfectly.
 
-Jets are found by anti-kT with R = 0.8 among visible particles with |eta| < 3, and kept if pT > 800 GeV and if a parton or
-boson of the hard process points the same way (within 0.3). Each is groomed by the modified mass-drop tagger: recluster
-by Cambridge/Aachen, walk back, drop the softer branch while it has less than a tenth of the momentum.
+Jets are found by anti-kT with R = 0.8 among visible particles with |eta| < 3, and kept if pT > 800 GeV and if a parton
+or boson of the hard process points the same way (within 0.3). Each is groomed by the modified mass-drop tagger:
+recluster by Cambridge/Aachen, walk back, drop the softer branch while it has less than a tenth of the momentum.
 
 Observables
 -----------
 With z the share of transverse momentum and theta the distance in rapidity and azimuth (groomed jet, up to 64 hardest):
-energy correlators e2(b) = sum over pairs of z z theta^b, and ve3(b) = sum over triplets of z z z times the product of the
-v smallest theta^b. From these: C1 = e2, C2 = 3e3 / e2^2, D2 = 3e3 / e2^3, D2(1, b) = 3e3(1) / e2(b)^(3/b), M2 = 1e3 / e2,
-N2 = 2e3 / e2^2; b is in the name (c1_b2). Besides: the groomed mass, and of all constituents sum z log z and their number.
+energy correlators e2(b) = sum over pairs of z z theta^b, and ve3(b) = sum over triplets of z z z times the product of
+the v smallest theta^b. From these: C1 = e2, C2 = 3e3 / e2^2, D2 = 3e3 / e2^3, D2(1, b) = 3e3(1) / e2(b)^(3/b),
+M2 = 1e3 / e2, N2 = 2e3 / e2^2; b is in the name (c1_b2). Besides: the groomed mass, and of all constituents
+sum z log z and their number.
 References: Larkoski, Salam, Thaler (2013); Larkoski, Moult, Neill (2014); Moult, Necib, Thaler (2016).
 """
 
