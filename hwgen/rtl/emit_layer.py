@@ -94,7 +94,7 @@ class LayerText:
         self.lines.append(f"  // ---- stage {stage} ----")
         for i in indices:
             op = self.ops[i]
-            if isinstance(op, (Round, Table)):
+            if isinstance(op, (AddConst, Round, Table)):
                 self._instance(i, op, stage)
             else:
                 self.lines.append(f"  wire {sv.wire_type(op)}{self.m.names[i]} = {self._expression(op, stage)};")
@@ -105,13 +105,6 @@ class LayerText:
         match op:
             case AddSub():
                 return self._add_sub(op, stage)
-            case AddConst():
-                a = sv.shifted(self.sized(op.a, stage, w), op.shift)
-                wrapped = op.const & ((1 << w) - 1)
-                value = wrapped - (1 << w) if op.signed and wrapped >> (w - 1) else wrapped
-                if op.negate:
-                    return f"{sv.literal(value, w)} - {a}" if value else f"-{a}"
-                return f"{a} - {sv.literal(-value, w)}" if -(1 << (w - 1)) < value < 0 else f"{a} + {_plain(value, w)}"
             case MulConst() if op.const > 0 and op.const & (op.const - 1) == 0:
                 return sv.shifted(self.sized(op.a, stage, w), op.const.bit_length() - 1)
             case MulConst():
@@ -144,9 +137,15 @@ class LayerText:
         other = sv.shifted(self.sized(op.other, stage, op.width), op.shift_other)
         return f"({a} >= {b}) ? {then} : {other}"
 
-    def _instance(self, index: int, op: Round | Table, stage: int) -> None:
+    def _instance(self, index: int, op: AddConst | Round | Table, stage: int) -> None:
         name, a = self.m.names[index], self.ops[op.a]
         self.lines.append(f"  wire {sv.wire_type(op)}{name};")
+        if isinstance(op, AddConst):
+            x = sv.shifted(self.sized(op.a, stage, op.width), op.shift)
+            negate = ".Negate(1), " if op.negate else ""
+            chosen = f".Width({op.width}), {negate}.Const({sv.parameter(op.const)})"
+            self.lines.append(f"  hg_add_const #({chosen}) u_{name} (.x_i({x}), .y_o({name}));")
+            return
         if isinstance(op, Table):
             t = self.m.graph.types[self.m.graph.by_name[op.name].inputs[0]]
             out = self.m.graph.types[op.name].fmt.width
@@ -168,7 +167,7 @@ class LayerText:
             parameters.append(".Overflow(2)")
         elif op.wrap_width:
             parameters += [".Overflow(1)", f".WrapWidth({op.wrap_width})", f".WrapSigned({int(op.wrap_signed)})"]
-        parameters += [f".Lo({op.clamp_lo})", f".Hi({op.clamp_hi})"]
+        parameters += [f".Lo({sv.parameter(op.clamp_lo)})", f".Hi({sv.parameter(op.clamp_hi)})"]
         self.lines.append(f"  hg_requantize #({', '.join(parameters)}) u_{name} (.x_i({x}), .y_o({name}));")
 
     def _registers(self, stage: int) -> None:
@@ -224,8 +223,3 @@ class LayerText:
 
 ROUNDING_CODE = {"TRN": 0, "TRN_ZERO": 1, "RND": 2, "RND_ZERO": 3, "RND_INF": 4, "RND_MIN_INF": 5, "RND_CONV": 6}
 """The `Rounding` parameter of hg_requantize."""
-
-
-def _plain(value: int, width: int) -> str:
-    """Return a literal that keeps its bits in an unsigned or signed context of `width` bits."""
-    return f"{width}'d{value}" if value >= 0 else sv.literal(value, width)

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hwgen.errors import NumericsError
 from hwgen.files import FileSet, json_bytes
 from hwgen.ir import Graph
 from hwgen.rtl.elaborate import elaborate
 from hwgen.rtl.emit_top import axis_text, design_document, layer_text, ports_document, table_text, top_text
 from hwgen.rtl.layer_plan import LayerModule, layer_modules
 from hwgen.rtl.schedule import Schedule, delay_model, register_bits, schedule
-from hwgen.rtl.wires import Literal, Program, Table
+from hwgen.rtl.wires import AddConst, AddSub, Literal, MulConst, Multiply, Program, Round, Table
 
 LIBRARY = Path(__file__).parent / "lib"
+
+WIDEST = 61
+"""Bits of the widest value: constants and bounds are `longint` parameters, with room for a sign and a carry."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,31 @@ def plan(graph: Graph, options: RtlOptions) -> Plan:
         return options.layer_strategy.get(name, options.strategy)
 
     program, groups = elaborate(graph, strategy, options.cache)
+    _check_widths(graph, program)
     sinks = [t.wire for node in graph.outputs for t in program.tensors[node.name]]
     sinks = [i for i in sinks if not isinstance(program.ops[i], Literal)]
     timing = schedule(program, sinks, options.clock_period_ns, delay_model(options.part))
     fifo = 1 if options.handshake == "valid_ready" else 0
     statistics = {
-        "adders": sum(type(op).__name__ in ("AddSub", "AddConst") for op in program.ops),
-        "multipliers": sum(type(op).__name__ in ("MulConst", "Multiply") for op in program.ops),
+        "adders": sum(isinstance(op, AddSub | AddConst) for op in program.ops),
+        "multipliers": sum(isinstance(op, MulConst | Multiply) for op in program.ops),
         "stages": timing.n_stages,
         "register_bits": register_bits(program, timing, sinks),
     }
     predicted = Prediction(latency_cycles=timing.n_stages + fifo, interval_cycles=1)
     return Plan(graph, options, program, groups, timing, predicted, statistics)
+
+
+def _check_widths(graph: Graph, program: Program) -> None:
+    """Refuse values that the library's 64-bit parameters cannot speak of."""
+    for op in program.ops:
+        if op.width > WIDEST:
+            raise NumericsError(
+                f"a value of {op.width} bits in layer {op.group}: no hardware for it in this version",
+                where=graph.name,
+                expected=f"up to {WIDEST} bits",
+                hint="quantize the layer before it (a QActivation), or use fewer fractional bits",
+            )
 
 
 def generate(graph: Graph, options: RtlOptions) -> RtlDesign:
@@ -125,8 +142,8 @@ def emit(decided: Plan) -> RtlDesign:
 def _library_used(decided: Plan, modules: list[LayerModule]) -> list[str]:
     """Return the library files the design instantiates, in a fixed order."""
     used = {"hg_delay", "hg_valid_pipe"}
-    if any(type(op).__name__ == "Round" for op in decided.program.ops):
-        used.add("hg_requantize")
+    kinds = {type(op) for op in decided.program.ops}
+    used |= {name for kind, name in ((Round, "hg_requantize"), (AddConst, "hg_add_const")) if kind in kinds}
     if decided.options.handshake == "valid_ready":
         used |= {"hg_credit_fifo", "hg_axis_in", "hg_axis_out"}
         if len(decided.graph.outputs) > 1:

@@ -13,6 +13,13 @@ def literal(value: int, width: int) -> str:
     return f"-{width}'sd{-value}" if value < 0 else f"{width}'sd{value}"
 
 
+def parameter(value: int) -> str:
+    """Return the value of a `longint` parameter; plain digits are 32 bits wide, so others say 64."""
+    if 0 <= value < 1 << 31:
+        return str(value)
+    return f"64'sd{value}" if value >= 0 else f"-64'sd{-value}"
+
+
 def slice_of(low: int, width: int) -> str:
     """Return the part select of `width` bits from `low`."""
     return f"[{low + width - 1}:{low}]" if width > 1 else f"[{low}]"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwgen.errors import NumericsError
 from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
@@ -168,3 +169,15 @@ def test_softmax_construction(tmp_path: Path) -> None:
         *outputs("y"),
     ]
     check(Graph("softmax", tuple(nodes)), tmp_path)
+
+
+def test_a_value_too_wide_for_the_library_is_refused() -> None:
+    nodes = [
+        inp("x", (1,), "fixed<40,40>"),
+        ir.Const(name="w", value=np.array([[1 << 23]]), fraction=0),
+        ir.Dense(name="fc", inputs=("x", "w")),
+        ir.Mul(name="squared", inputs=("fc", "x")),
+        *outputs("squared"),
+    ]
+    with pytest.raises(NumericsError, match="bits in layer squared"):
+        plan(Graph("wide", tuple(nodes)), RtlOptions())

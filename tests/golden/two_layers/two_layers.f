@@ -1,3 +1,4 @@
+hg_add_const.sv
 hg_axis_in.sv
 hg_axis_out.sv
 hg_credit_fifo.sv

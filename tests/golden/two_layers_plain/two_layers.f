@@ -1,3 +1,4 @@
+hg_add_const.sv
 hg_delay.sv
 hg_requantize.sv
 hg_valid_pipe.sv

@@ -82,9 +82,12 @@ module two_layers_fc1 (
   end
 
   // ---- stage 2 ----
-  wire signed [11:0] b0 = s2_d1 + 12'd56;
-  wire signed [10:0] b1 = 11'(s5_d1) - 11'sd120;
-  wire signed [10:0] b2 = s8_d1 + 11'd8;
+  wire signed [11:0] b0;
+  hg_add_const #(.Width(12), .Const(56)) u_b0 (.x_i(s2_d1), .y_o(b0));
+  wire signed [10:0] b1;
+  hg_add_const #(.Width(11), .Const(-64'sd120)) u_b1 (.x_i(11'(s5_d1)), .y_o(b1));
+  wire signed [10:0] b2;
+  hg_add_const #(.Width(11), .Const(8)) u_b2 (.x_i(s8_d1), .y_o(b2));
   wire [4:0] r0;
   hg_requantize #(.InWidth(12), .OutWidth(5), .Shift(4), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r0 (.x_i(b0), .y_o(r0));
   wire [2:0] r1;
