@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hwgen.errors import NumericsError
+from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
 from hwgen.spec_quantizers import quantizer_fault
 from hwgen.spec_yaml import Document
@@ -219,15 +221,28 @@ def _check_not_yet(look: _Look) -> None:
 
 
 def _check_quantizers(look: _Look) -> None:
-    for scope in ["precision", *(f"precision.layers.{name}" for name in look.table("precision.layers"))]:
+    kinds = {layer.get("args", {}).get("name"): str(layer.get("kind")) for layer in look.layers()}
+    for entry in ["", *look.table("precision.layers")]:
+        scope = f"precision.layers.{entry}" if entry else "precision"
         for key in ("weight", "bias", "activation"):
-            _check_quantizer(look, f"{scope}.{key}", look.get(f"{scope}.{key}"), f"{scope}.{key}", key == "weight")
+            text = look.get(f"{scope}.{key}")
+            # A layer without quantizers of its own (BatchNormalization, Dense, one of a brought network) takes a type.
+            if entry and key != "activation" and not kinds.get(entry, "").startswith("Q") and _is_type(text):
+                continue
+            _check_quantizer(look, f"{scope}.{key}", text, f"{scope}.{key}", key == "weight")
     for index, layer in enumerate(look.layers()):
         name = layer.get("args", {}).get("name") or layer.get("kind")
         for key, value in layer.get("args", {}).items():
             if key.endswith("_quantizer") or (key == "activation" and layer.get("kind") == "QActivation"):
                 weight = key in ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
                 _check_quantizer(look, f"model.layers[{index}].{key}", value, f"{name}.{key}", weight)
+
+
+def _is_type(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and FixedPoint.parse(text).width > 0
+    except NumericsError:
+        return False
 
 
 def _check_quantizer(look: _Look, path: str, text: Any, shown: str, weight: bool) -> None:

@@ -16,7 +16,7 @@ from hwgen.fixed import FixedPoint, IntArray
 from hwgen.ir.graph import Graph
 from hwgen.lower import vendor
 from hwgen.lower.hls import HlsLayers, hls_layers
-from hwgen.lower.names import RESERVED
+from hwgen.reserved import RESERVED
 
 EMULATOR_CPP = "hwgen_emulator.cpp"
 PORTS_JSON = "hwgen_ports.json"

@@ -377,3 +377,27 @@ def test_schema_accepts_what_the_loader_accepts() -> None:
 def test_quantizer_texts(text: str, weight: bool, fault: str | None) -> None:
     found = quantizer_fault(text, weight)
     assert (found is None) if fault is None else (found is not None and fault in found[0])
+
+
+def test_a_layer_without_quantizers_takes_a_number_type(tmp_path: Path) -> None:
+    text = """\
+model:
+  name: net
+  input_shape: [4]
+  layers:
+    - QDense: {name: fc1, units: 3}
+    - BatchNormalization: {name: bn1}
+data: {set: digits}
+precision:
+  input: fixed<8,3>
+  weight: quantized_bits(6,0,alpha=1)
+  bias: quantized_bits(6,0,alpha=1)
+  layers:
+    bn1: {weight: "fixed<12,2>"}
+"""
+    path = tmp_path / "model.yaml"
+    path.write_text(text)
+    assert load_spec(path).precision.layers["bn1"].weight == "fixed<12,2>"
+    path.write_text(text.replace("bn1: {weight", "fc1: {weight"))
+    with pytest.raises(ErrorList, match=r"precision\.layers\.fc1\.weight: a number type where a quantizer belongs"):
+        load_spec(path)
