@@ -108,7 +108,7 @@ async def sink_waits_for_valid(dut: Any) -> None:
     if not core.handshake:
         return
     stream = await core.start()
-    await stream.send(core.frames, stall=lambda: not int(dut.out_valid_o.value))
+    await stream.send(core.frames, stall=lambda: stream.held is None)
     counts = core.check()
     assert counts["lost"] == counts["repeated"] == counts["changed"] == 0 and counts["frames"], str(counts)
 

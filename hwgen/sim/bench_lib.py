@@ -61,7 +61,7 @@ class Stream:
         self.accepted: list[tuple[int, int]] = []  # (cycle, index of the frame)
         self.produced: list[tuple[int, tuple[int, ...]]] = []  # (cycle, outputs)
         self.broken: list[str] = []
-        self._held: tuple[int, ...] | None = None
+        self.held: tuple[int, ...] | None = None
 
     async def step(
         self, frame: tuple[int, ...] | None, index: int = -1, *, take: bool = True, reset: bool = False
@@ -79,13 +79,13 @@ class Stream:
         accepted = frame is not None and ready and not reset
         valid = bool(int(dut.out_valid_o.value)) and not reset
         outputs = tuple(int(getattr(dut, port).value) for port in self.outputs) if valid else None
-        if self._held is not None and not reset and outputs != self._held:
+        if self.held is not None and not reset and outputs != self.held:
             self.broken.append(f"cycle {self.cycle}: valid or data did not hold until ready")
         if accepted:
             self.accepted.append((self.cycle, index))
         if outputs is not None and (take or not self.handshake):
             self.produced.append((self.cycle, outputs))
-        self._held = outputs if not (take or not self.handshake) and not reset else None
+        self.held = outputs if not (take or not self.handshake) and not reset else None
         await RisingEdge(self.clk)
         self.cycle += 1
         return accepted
