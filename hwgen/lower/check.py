@@ -8,6 +8,7 @@ from typing import Any
 from hwgen.errors import ErrorList, HwgenError, ModelError, NumericsError, SpecError
 from hwgen.lower import vendor
 from hwgen.lower.precision import Precision
+from hwgen.train.env import mend_qkeras
 
 
 def located(error: HwgenError, spec: Any) -> HwgenError:
@@ -53,7 +54,7 @@ def check_model(model: Any, spec: Any) -> None:
         With every refusal, each naming the layer and the nearest alternative.
     """
     with vendor.quiet():
-        vendor.mend_qkeras()
+        mend_qkeras()
         errors = _layer_errors(model, Precision(spec))
         if not errors:
             errors = _whole_errors(model, spec)

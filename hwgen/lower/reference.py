@@ -15,6 +15,7 @@ from hwgen.ir.evaluate import evaluate_node
 from hwgen.ir.graph import Graph
 from hwgen.lower import vendor
 from hwgen.lower.lowering import Analysis, analyse
+from hwgen.train.env import mend_qkeras
 
 Array = np.ndarray[Any, Any]
 BATCH = 4096
@@ -50,7 +51,7 @@ class QKerasReference:
     def __init__(self, model: Any, graph: Graph, spec: Any) -> None:
         self._graph = graph
         with vendor.quiet():
-            vendor.mend_qkeras()
+            mend_qkeras()
             self._analysis = analyse(model, spec)
             with vendor.float64():
                 self._steps = _steps(model, self._analysis)

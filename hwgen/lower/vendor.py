@@ -66,31 +66,6 @@ def qkeras_sigmoid_name() -> str:
     return str(getattr(qkeras.quantizers._sigmoid, "__name__", "sigmoid"))
 
 
-def mend_qkeras() -> None:
-    """Mend two configurations that QKeras cannot read back: what a saved model holds is then what was trained.
-
-    ``quantized_relu`` leaves `is_quantized_clip` out; ``QDenseBatchnorm`` adds arguments that it does not take.
-    """
-    import qkeras
-    import qkeras.quantizers
-
-    relu, dense = qkeras.quantizers.quantized_relu, qkeras.QDenseBatchnorm
-    if getattr(relu.get_config, "mended", False):
-        return
-    of_relu, of_dense = relu.get_config, dense.get_config
-
-    def relu_config(self: Any) -> dict[str, Any]:
-        more = {} if self.is_quantized_clip else {"is_quantized_clip": False}
-        return dict(of_relu(self)) | more
-
-    def dense_config(self: Any) -> dict[str, Any]:
-        dropped = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
-        return {key: value for key, value in of_dense(self).items() if key not in dropped}
-
-    relu_config.mended = True  # type: ignore[attr-defined]
-    relu.get_config, dense.get_config = relu_config, dense_config
-
-
 class _Float64Ops:
     """`keras.ops` as QKeras sees it, with its literal float32 read as float64."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.ir.graph import Graph
+from hwgen.train.env import mend_qkeras
 
 Q6 = "quantized_bits(6,0,alpha=1)"
 
@@ -82,7 +83,7 @@ def libraries() -> Any:
         import keras
         import qkeras
 
-        vendor.mend_qkeras()
+        mend_qkeras()
     return SimpleNamespace(keras=keras, layers=keras.layers, **{k: getattr(qkeras, k) for k in QKERAS})
 
 
