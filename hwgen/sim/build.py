@@ -144,14 +144,18 @@ def _cached_wanted(
     programs: Mapping[str, Program],
     source: ModelSource,
 ) -> list[Cached]:
-    """Return what comes from the cache: run-time objects, precompiled headers, the model-independent sources."""
+    """Return what comes from the cache, slowest first: run-time objects, precompiled headers, our sources."""
     sources = [tool.include / f"{name}.cpp" for name in classes["GLOBAL"]]
-    wanted = [Cached(f"{path.stem}.o", path, ("-O2", *flags, "-c")) for path in sources]
-    for path in sorted({path for program in programs.values() for path in program.cached}):
-        wanted.append(Cached(f"{path.stem}.o", path, ("-O2", f"-I{TEMPLATES}", "-c"), (TEMPLATES / "dut.h",)))
-    for level in sorted({source.optimise, SLOW}):
-        wanted.append(Cached("hwgen_pch.h.gch", TEMPLATES / "hwgen_pch.h", (level, *flags, "-x", "c++-header")))
-    return wanted
+    runtime = [Cached(f"{path.stem}.o", path, (FAST, *flags, "-c")) for path in sources]
+    headers = [
+        Cached("hwgen_pch.h.gch", TEMPLATES / "hwgen_pch.h", (level, *flags, "-x", "c++-header"))
+        for level in sorted({source.optimise, SLOW}, reverse=True)
+    ]
+    ours = [
+        Cached(f"{path.stem}.o", path, (FAST, f"-I{TEMPLATES}", "-c"), (TEMPLATES / "dut.h",))
+        for path in sorted({path for program in programs.values() for path in program.cached})
+    ]
+    return [*runtime[:1], *headers, *runtime[1:], *ours]
 
 
 def _compile_commands(
