@@ -210,7 +210,7 @@ def test_a_budget_is_kept_and_stated(good: Path, tmp_path: Path) -> None:
     assert verify(folder, VerifyOptions(budget_s=0.0, cocotb=False)).status == "FAIL"
     assert any("vectors in RTL" in text for text in verification(folder)["not_checked"])
     assert verify(folder, VerifyOptions(budget_s=0.0, vectors="all", cocotb=False)).status == "NOT RUN"
-    assert verification(folder)["pairs"][2]["vectors"] == 2116
+    assert verification(folder)["pairs"][2]["vectors"] == verification(good)["pairs"][2]["vectors"] > 2100
     assert verify(folder, VerifyOptions(vectors=10, cocotb=False)).status == "NOT RUN"
     assert verification(folder)["pairs"][2]["sets"]["test"] == 10
 
