@@ -24,8 +24,12 @@ SPLIT_NONZEROS = 4000
 
 FLOAT32_EXACT = 1 << 24
 
-METHODS = ("wmc-pdc", "mc")
-"""The solver's ways to choose the next shared sum that are tried; the cheaper result is kept."""
+METHODS = ("wmc", "mc", "wmc-pdc")
+"""The solver's ways to choose the next shared sum that are tried; the cheapest result is kept."""
+
+ORDERS_NONZEROS = 12_000
+"""The solver is greedy and depends on the order of rows and columns, by about 1 %. Small kernels are solved in several
+orders: about this many non-zeros in all."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,27 @@ def _solve_piece(kernel: np.ndarray[Any, Any], ranges: Sequence[tuple[int, int]]
     from alkaid.cmvm import cmvm_solve
 
     intervals = [(float(lo), float(hi), 1.0) for lo, hi in ranges]
-    # The solver reads memory in C order whatever the array says: a column-ordered kernel gives another matrix.
-    matrix = np.ascontiguousarray(kernel, dtype=np.float32)
-    solutions = [cmvm_solve(matrix, method0=m, qintervals=intervals, hard_dc=hard_dc) for m in METHODS]
-    stages = min(solutions, key=lambda stages: sum(op.cost for stage in stages for op in stage.ops))
+    rng = np.random.default_rng(0)
+    best: tuple[float, Any, Any, Any] | None = None
+    for attempt in range(max(1, min(16, ORDERS_NONZEROS // max(1, int(np.count_nonzero(kernel)))))):
+        rows, columns = (np.arange(n) if attempt == 0 else rng.permutation(n) for n in kernel.shape)
+        # The solver reads memory in C order whatever the array says: a column-ordered kernel gives another matrix.
+        matrix = np.ascontiguousarray(kernel[rows][:, columns], dtype=np.float32)
+        ordered = [intervals[i] for i in rows]
+        for method in METHODS if attempt == 0 else (METHODS[attempt % len(METHODS)],):
+            stages = cmvm_solve(matrix, method0=method, qintervals=ordered, hard_dc=hard_dc)
+            cost = sum(op.cost for stage in stages for op in stage.ops)
+            if best is None or cost < best[0]:
+                best = (cost, stages, rows, columns)
+    assert best is not None
+    _, stages, rows, columns = best
     adders: list[Adder] = []
     # Current operands of the stage's inputs: (index, shift, negated).
-    current: list[tuple[int | None, int, bool]] = [(i, 0, False) for i in range(kernel.shape[0])]
+    current: list[tuple[int | None, int, bool]] = [(int(i), 0, False) for i in rows]
     for stage in stages:
         current = _append_stage(stage, current, adders, kernel.shape[0])
-    return AdderGraph(kernel.shape[0], tuple(adders), tuple(current))
+    outputs = [current[int(np.flatnonzero(columns == j)[0])] for j in range(kernel.shape[1])]
+    return AdderGraph(kernel.shape[0], tuple(adders), tuple(outputs))
 
 
 def _append_stage(

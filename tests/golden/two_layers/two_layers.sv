@@ -3,11 +3,11 @@
 // two_layers: 2 layers, unrolled, one inference a clock.
 //
 // Layers, in order:
-//   fc1: fc1, relu1 (stages 0..3)
-//   logits: logits (stages 3..3)
+//   fc1: fc1, relu1 (stages 0..2)
+//   logits: logits (stages 2..2)
 //
-// Latency 5 cycles (input accepted to output valid), interval 1 cycle.
-// The pipeline runs freely; an output FIFO of 6 slots hands out the credits that let frames in.
+// Latency 4 cycles (input accepted to output valid), interval 1 cycle.
+// The pipeline runs freely; an output FIFO of 5 slots hands out the credits that let frames in.
 // Data is flat, element 0 at the least significant end; formats are in PORTS.md.
 module two_layers (
 `ifdef HWGEN_TAPS
@@ -28,10 +28,10 @@ module two_layers (
   output logic [19:0] out_data_o  // 2 x fixed<10,2>
 );
 
-  localparam int unsigned HgStages = 4;  // register ranks of the data pipeline
+  localparam int unsigned HgStages = 3;  // register ranks of the data pipeline
 
-  wire [14:0] relu1;  // leaves its layer in stage 3
-  wire [19:0] logits;  // leaves its layer in stage 3
+  wire [14:0] relu1;  // leaves its layer in stage 2
+  wire [19:0] logits;  // leaves its layer in stage 2
 
   two_layers_fc1 u_fc1 (
 `ifdef HWGEN_TAPS

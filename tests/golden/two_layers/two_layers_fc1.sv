@@ -6,7 +6,7 @@
 // in x: [4] of ufixed<5,1>, element 0 at the least significant end
 // out relu1: [3] of ufixed<5,1,RND_CONV,SAT>, element 0 at the least significant end
 //
-// Latency 3 cycles (stage 0 to stage 3 of the pipeline), interval 1. No reset: data only.
+// Latency 2 cycles (stage 0 to stage 2 of the pipeline), interval 1. No reset: data only.
 module two_layers_fc1 (
 `ifdef HWGEN_TAPS
   output logic [35:0] tap_fc1_o,
@@ -24,51 +24,36 @@ module two_layers_fc1 (
 
   // ---- stage 0 ----
   wire signed [5:0] s0 = 6'(x_2) - 6'(x_3);
+  wire signed [5:0] s1 = 6'(x_2) - 6'(x_0);
+  wire [5:0] s2 = 6'(x_1) + 6'(x_0);
+  wire signed [7:0] s3 = {6'(x_1 >> 2) - 6'(x_3), x_1[1:0]};
+  wire signed [6:0] s4 = {6'(x_3 >> 1) - 6'(x_1), x_3[0]};
+  wire signed [7:0] s5 = 8'(s1) + 8'(s4);
+  wire signed [8:0] s6 = {8'(s0 >>> 1) + 8'(s2), s0[0]};
+  wire signed [10:0] s7 = {9'(s5 >>> 2) + s6, s5[1:0]};
+  wire signed [8:0] s8 = {8'(s3 >>> 1) + 8'(s1), s3[0]};
+  wire signed [7:0] s9 = {7'(s2 >> 1) - 7'(s0), s2[0]};
+  wire signed [10:0] s10 = {8'(s8 >>> 3) + s9, s8[2:0]};
+  wire signed [6:0] s11 = {6'(x_0 >> 1) - 6'(x_2), x_0[0]};
+  wire signed [8:0] s12 = {8'(s3 >>> 1) + 8'(s11), s3[0]};
+  wire signed [9:0] s13 = {9'(s0 >>> 1) - s12, s0[0]};
 
-  logic [4:0] x_2_d1;
-  logic [4:0] x_3_d1;
-  logic signed [5:0] s0_d1;
-  logic [4:0] x_1_d1;
-  logic [4:0] x_0_d1;
+  logic signed [10:0] s7_d1;
+  logic signed [10:0] s10_d1;
+  logic signed [9:0] s13_d1;
   always_ff @(posedge clk_i) begin
-    x_2_d1 <= x_2;
-    x_3_d1 <= x_3;
-    s0_d1 <= s0;
-    x_1_d1 <= x_1;
-    x_0_d1 <= x_0;
-  end
-
-  // ---- stage 1 ----
-  wire signed [8:0] s1 = {7'(x_3_d1 >> 2) + 7'(s0_d1), x_3_d1[1:0]};
-  wire signed [8:0] s2 = {8'(s1 >>> 1) - 8'(x_1_d1), s1[0]};
-  wire signed [5:0] s3 = 6'(x_0_d1) - 6'(x_2_d1);
-  wire [5:0] s4 = 6'(x_0_d1) + 6'(x_1_d1);
-  wire signed [10:0] s5 = {8'(s3 >>> 3) - 8'(s4), s3[2:0]};
-  wire signed [10:0] s6 = s5 - 11'(s2);
-  wire [6:0] s7 = {6'(x_1_d1 >> 1) + 6'(x_0_d1), x_1_d1[0]};
-  wire [5:0] s8 = 6'(x_3_d1) + 6'(x_2_d1);
-  wire signed [8:0] s9 = {8'(s0_d1 >>> 1) - 8'(s7), s0_d1[0]};
-  wire signed [9:0] s10 = {7'(s9 >>> 3) + 7'(s8), s9[2:0]};
-  wire [8:0] s11 = {6'(x_1_d1 >> 3) + 6'(x_0_d1), x_1_d1[2:0]};
-  wire signed [9:0] s12 = {9'(s11 >> 1) - 9'(s3), s11[0]};
-  wire signed [10:0] s13 = {9'(s12 >>> 2) - s2, s12[1:0]};
-
-  logic signed [10:0] s6_d1;
-  logic signed [9:0] s10_d1;
-  logic signed [10:0] s13_d1;
-  always_ff @(posedge clk_i) begin
-    s6_d1 <= s6;
+    s7_d1 <= s7;
     s10_d1 <= s10;
     s13_d1 <= s13;
   end
 
-  // ---- stage 2 ----
+  // ---- stage 1 ----
   wire signed [10:0] b0;
-  hg_add_const #(.Width(11), .Negate(1), .Const(28)) u_b0 (.x_i(s6_d1), .y_o(b0));
+  hg_add_const #(.Width(11), .Const(28)) u_b0 (.x_i(s7_d1), .y_o(b0));
   wire signed [10:0] b1;
-  hg_add_const #(.Width(11), .Negate(1), .Const(-64'sd120)) u_b1 (.x_i(11'(s10_d1)), .y_o(b1));
+  hg_add_const #(.Width(11), .Negate(1), .Const(-64'sd120)) u_b1 (.x_i(11'(s13_d1)), .y_o(b1));
   wire signed [10:0] b2;
-  hg_add_const #(.Width(11), .Const(8)) u_b2 (.x_i(s13_d1), .y_o(b2));
+  hg_add_const #(.Width(11), .Const(8)) u_b2 (.x_i(s10_d1), .y_o(b2));
   wire [4:0] r0;
   hg_requantize #(.InWidth(11), .OutWidth(5), .Shift(3), .Rounding(6), .HalfAdded(1), .Lo(0), .Hi(31)) u_r0 (.x_i(b0), .y_o(r0));
   wire [2:0] r1;

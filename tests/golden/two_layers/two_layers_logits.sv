@@ -5,7 +5,7 @@
 // in relu1: [3] of ufixed<5,1,RND_CONV,SAT>, element 0 at the least significant end
 // out logits: [2] of fixed<10,2>, element 0 at the least significant end
 //
-// Latency 0 cycles (stage 3 to stage 3 of the pipeline), interval 1. No reset: data only.
+// Latency 0 cycles (stage 2 to stage 2 of the pipeline), interval 1. No reset: data only.
 module two_layers_logits (
   /* verilator lint_off UNUSEDSIGNAL */ input  logic [14:0] relu1_i,
   output logic [19:0] logits_o
@@ -16,7 +16,7 @@ module two_layers_logits (
   wire [2:0] relu1_1 = relu1_i[7:5];
   wire [4:0] relu1_2 = relu1_i[14:10];
 
-  // ---- stage 3 ----
+  // ---- stage 2 ----
   wire signed [5:0] s0 = 6'(relu1_0) - 6'(relu1_2);
   wire [5:0] s1 = 6'(relu1_0) + 6'(relu1_2);
   wire signed [10:0] s2 = {7'(s1 >> 4) + 7'(s0), s1[3:0]};
