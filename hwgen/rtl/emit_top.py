@@ -51,14 +51,13 @@ def design_document(decided: Plan, modules: list[LayerModule], sources: list[str
     bytes_a_beat = decided.options.axis_bytes
     inputs = [tensor_port(graph, n.name, p) for n, p in _port_names(graph.inputs, "in", "_i")]
     outputs = [tensor_port(graph, n.name, p) for n, p in _port_names(graph.outputs, "out", "_o")]
+    of_node = {tap.node: (module, tap) for module in modules for tap in module.taps}
     taps = []
-    for node in graph.nodes:
-        for module in modules:
-            for tap in module.taps:
-                if tap.node == node.name:
-                    taps.append(
-                        tensor_port(graph, tap.node, f"tap_{tap.node}_o") | {"node": tap.node, "cycle": tap.cycle}
-                    )
+    for name in (node.name for node in graph.nodes if node.name in of_node):
+        module, tap = of_node[name]
+        inside = f"{name}_o" if tap.leaves else f"tap_{name}_o"
+        seen = {"node": name, "cycle": tap.cycle, "signal": f"{graph.name}.u_{module.group}.{inside}"}
+        taps.append(tensor_port(graph, name, f"tap_{name}_o") | seen)
     document = {
         "version": 1,
         "top": graph.name,

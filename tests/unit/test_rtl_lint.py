@@ -43,3 +43,9 @@ def test_the_readers_see_a_fault(written: Path) -> None:
     text = layer.read_text()
     layer.write_text(text.replace("endmodule", "  wire [2:0] odd = 5'd21 + 5'd1;\n  wire [odd[0]:0] worse;\nendmodule"))
     assert verilator_says(written, False) and slang_says(written, False)
+
+
+def test_every_library_module_has_a_bench(root: Path) -> None:
+    benches = "".join(p.read_text() for p in (root / "sim").glob("test_*.py"))
+    modules = [p.stem for p in (root / "hwgen" / "rtl" / "lib").glob("*.sv")]
+    assert len(modules) >= 8 and not [m for m in modules if f'"{m}"' not in benches]
