@@ -141,7 +141,7 @@ def verify_folder(
         vectors=_count(vectors) if vectors is not None else spec.verify.vectors,
         seed=spec.verify.seed if seed is None else seed,
         only=only,
-        waves=waves or spec.verify.waves == "always",
+        waves="always" if waves else spec.verify.waves,
         stalls=spec.verify.stalls,
         budget_s=spec.verify.budget_s,
     )

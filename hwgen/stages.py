@@ -228,7 +228,7 @@ def verify(context: Context) -> None:
         vectors=wanted.vectors,
         seed=wanted.seed,
         only=None,
-        waves=wanted.waves == "always",
+        waves=wanted.waves,
         stalls=wanted.stalls,
         budget_s=wanted.budget_s,
     )

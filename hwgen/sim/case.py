@@ -33,8 +33,8 @@ class VerifyOptions:
         Of stalls and resets.
     only : str, optional
         ``SET:INDEX``: simulate this one vector and compare every layer.
-    waves : bool
-        Write a waveform even if nothing differs.
+    waves : "on_failure", "always" or "never"
+        A waveform of the first frame that differs; with ``always``, of the first frame if none does.
     stalls : bool
         Try the stall patterns.
     budget_s : float
@@ -46,7 +46,7 @@ class VerifyOptions:
     vectors: int | str = "auto"
     seed: int = 0
     only: str | None = None
-    waves: bool = False
+    waves: str = "on_failure"
     stalls: bool = True
     budget_s: float = 120.0
     cocotb: bool = True

@@ -34,7 +34,7 @@ def first_divergence(
     inputs: dict[str, IntArray],
     frame: int,
     *,
-    wave: bool,
+    wave: str | None,
     replay: str,
     progress: Callable[[str, float | None], None],
 ) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def first_divergence(
     frames : packed frames, as the failing run offered them
     inputs : integers of the failing frame, one-frame arrays by input name
     frame : index of the failing frame in `frames`
-    wave : write ``reports/mismatch.fst`` or ``.vcd``
+    wave : the waveform's name: ``reports/<wave>.fst`` or ``.vcd``; None for none
     replay : the command that shows it again
     """
     progress("rebuilding with every layer visible", None)
     trace = wave_format() if wave else None
     harness = build_harness(design, files, folder / "tb" / "sim" / "taps", taps=True, trace=trace)
     expected = graph.evaluate(inputs, trace=True)
-    target = folder / "reports" / f"mismatch.{trace}"
+    target = folder / "reports" / f"{wave}.{trace}"
     options: dict[str, Any] = {"wave": str(target)} if trace else {}
     target.parent.mkdir(parents=True, exist_ok=True)
     window = max([tap["cycle"] for tap in design["taps"]], default=0) + AFTER

@@ -60,6 +60,8 @@ def verify(folder: Path, options: VerifyOptions, progress: Progress | None = Non
         if replay:
             return _replay(case, options, ledger, say)
         _simulate(case, options, ledger, say)
+        if options.waves == "always" and ledger.document["mismatch"] is None:
+            ledger.document["waveform"] = _first_frame(case, say)
     except ToolMissing as error:
         ledger.missing("simulation", error.render())
         evidence = _finish(ledger, options, reason=error.what)
@@ -272,13 +274,33 @@ def _locate(case: Case, options: VerifyOptions, ledger: Ledger, failed: int, fra
             frames,
             inputs,
             failed,
-            wave=True,
+            wave=None if options.waves == "never" else "mismatch",
             replay=replay,
             progress=say,
         )
     except HwgenError as error:
         found = {"layer": None, "note": f"the search for the layer failed: {error.what}", "replay": replay}
     ledger.document["mismatch"] = {**head, **found}
+
+
+def _first_frame(case: Case, say: Progress) -> str | None:
+    """Write a waveform of the first frame alone and return its path in the build folder."""
+    name, vectors = next(iter(case.vectors.items()))
+    inputs = {key: values[:1] for key, values in vectors.items()}
+    files = core_files(case.design, case.files)
+    found = first_divergence(
+        case.graph,
+        case.design,
+        files,
+        case.folder,
+        case.frames,
+        inputs,
+        0,
+        wave="first_frame",
+        replay=name,
+        progress=say,
+    )
+    return str(found["waveform"])
 
 
 def _replay(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress) -> Evidence:
@@ -295,7 +317,7 @@ def _replay(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress) -
         case.frames,
         inputs,
         0,
-        wave=options.waves,
+        wave="mismatch" if options.waves == "always" else None,
         replay=replay,
         progress=say,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -84,13 +85,23 @@ def test_a_wrong_second_layer_leaves_the_first_ones_in_agreement(tmp_path: Path)
     assert (found["layer"], found["element"], found["agree"]) == ("fc2", 1, ["fc1", "relu1"])
 
 
+def test_waves_always_and_never(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "good")
+    assert verify(folder, VerifyOptions(waves="always")).status == "PASS"
+    assert (folder / verification(folder)["waveform"]).stat().st_size > 500
+    bad = tiny_folder(tmp_path / "bad", edit=("31 * x2", "30 * x2"))
+    assert verify(bad, replace(FAST, waves="never")).status == "FAIL"
+    found = verification(bad)["mismatch"]
+    assert found["layer"] == "fc1" and found["waveform"] is None
+
+
 def test_replay_of_one_vector(tmp_path: Path, good: Path) -> None:
     before = (good / "verification.json").read_text()
     evidence = verify(good, VerifyOptions(only="random:7"))
     assert (evidence.status, evidence.exit_status, evidence.mismatch) == ("NOT RUN", 0, None)
     assert (good / "verification.json").read_text() == before
     bad = tiny_folder(tmp_path, edit=("-7 * y0", "-8 * y0"))
-    evidence = verify(bad, VerifyOptions(only="corners:1", waves=True))
+    evidence = verify(bad, VerifyOptions(only="corners:1", waves="always"))
     assert (evidence.status, evidence.exit_status) == ("FAIL", 1)
     assert evidence.mismatch and evidence.mismatch["layer"] == "fc2"
     assert not (bad / "verification.json").exists()
