@@ -15,14 +15,14 @@ demo: $(VENV)/.hwgen
 
 test: $(VENV)/.hwgen-dev
 	@$(BIN)/hwgen doctor --install
-	$(BIN)/ruff check hwgen tests sim
-	$(BIN)/ruff format --check --quiet hwgen tests sim
+	$(BIN)/ruff check hwgen tests sim benchmarks
+	$(BIN)/ruff format --check --quiet hwgen tests sim benchmarks
 	$(BIN)/mypy
 	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q
 
 lint: $(VENV)/.hwgen-dev
-	$(BIN)/ruff check hwgen tests sim
-	$(BIN)/ruff format --check hwgen tests sim
+	$(BIN)/ruff check hwgen tests sim benchmarks
+	$(BIN)/ruff format --check hwgen tests sim benchmarks
 	$(BIN)/mypy
 
 # Side by side with hls4ml, alkaid and XLS on the same weights, in one run.

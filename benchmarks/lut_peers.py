@@ -17,19 +17,17 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from networks import JET_SIZES as SIZES
+from networks import dense_network
 
-from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, generate
 from hwgen.tools.yosys import synthesize_xilinx
-
-SIZES = (16, 64, 32, 32, 5)
 
 
 @dataclass(frozen=True)
@@ -46,24 +44,8 @@ class Point:
 
 
 def network(seed: int, sizes: tuple[int, ...] = SIZES, name: str = "jet") -> Graph:
-    """Return the benchmark's network: seeded 6-bit weights, half of them zero."""
-    rng = np.random.default_rng(seed)
-    nodes: list[ir.Node] = [ir.Input(name="x", shape=(sizes[0],), fmt=FixedPoint.parse("fixed<8,3>"))]
-    previous = "x"
-    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
-        weight = rng.integers(-31, 32, (n_in, n_out)) * (rng.random((n_in, n_out)) < 0.5)
-        nodes += [
-            ir.Const(name=f"w{k}", value=weight, fraction=5),
-            ir.Const(name=f"b{k}", value=rng.integers(-31, 32, n_out), fraction=5),
-            ir.Dense(name=f"fc{k}", inputs=(previous, f"w{k}", f"b{k}")),
-        ]
-        previous = f"fc{k}"
-        if k < len(sizes) - 2:
-            fmt = FixedPoint.parse("ufixed<6,2,RND,SAT>")
-            nodes.append(ir.Requantize(name=f"relu{k}", inputs=(previous,), fmt=fmt))
-            previous = f"relu{k}"
-    nodes.append(ir.Output(name="y", inputs=(previous,)))
-    return Graph(name, tuple(nodes)).verify()
+    """Return the benchmark's network, with the rounding that the peers have."""
+    return dense_network(name, sizes, seed, relu="ufixed<6,2,RND,SAT>")
 
 
 def alkaid_program(graph: Graph) -> Any:

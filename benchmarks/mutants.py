@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
-import itertools
 import json
 import random
 import re
@@ -28,13 +27,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
+from networks import dense_network
 
 from hwgen.errors import ProofError
 from hwgen.files import FileSet, json_bytes
-from hwgen.fixed import FixedPoint, Overflow, Rounding
-from hwgen.ir import Graph, graph_files
-from hwgen.ir import nodes as ir
+from hwgen.ir import graph_files
 from hwgen.ir.vectors import make_vectors, save_vectors
 from hwgen.rtl import RtlOptions, generate
 from hwgen.sim.verify import VerifyOptions, verify
@@ -65,31 +62,9 @@ class Result:
     diff: str
 
 
-def network(seed: int) -> Graph:
-    """Return a small seeded network: dense layers, saturating ReLUs, half of the 6-bit weights zero."""
-    draw = np.random.default_rng(seed)
-    nodes: list[ir.Node] = [ir.Input(name="x", shape=(SIZES[0],), fmt=FixedPoint(6, 2))]
-    last = "x"
-    for index, (n_in, n_out) in enumerate(itertools.pairwise(SIZES)):
-        weights = draw.integers(-31, 32, (n_in, n_out)) * (draw.random((n_in, n_out)) < 0.5)
-        name = f"fc{index}"
-        nodes += [
-            ir.Const(name=f"{name}_w", value=weights, fraction=5),
-            ir.Const(name=f"{name}_b", value=draw.integers(-31, 32, n_out), fraction=5),
-            ir.Dense(name=name, inputs=(last, f"{name}_w", f"{name}_b")),
-        ]
-        last = name
-        if n_out != SIZES[-1]:
-            relu = FixedPoint(5, 1, False, Rounding.RND_CONV, Overflow.SAT)
-            nodes.append(ir.Requantize(name=f"relu{index}", inputs=(last,), fmt=relu))
-            last = f"relu{index}"
-    nodes.append(ir.Output(name=f"{last}_out", inputs=(last,)))
-    return Graph("victim", tuple(nodes)).verify()
-
-
 def base_folder(folder: Path, seed: int) -> None:
     """Write the build folder of the unchanged design."""
-    graph = network(seed)
+    graph = dense_network("victim", SIZES, seed, inputs="fixed<6,2>", relu="ufixed<5,1,RND_CONV,SAT>")
     design = generate(graph, RtlOptions(clock_period_ns=3.0, axis_bytes=4))
     files = FileSet()
     files.merge(graph_files(graph), under="graph")
@@ -162,6 +137,8 @@ def removed_register(lines: list[str], draw: random.Random) -> Edits:
 
 LAYER: dict[str, Operator] = {
     "constant bit": by_pattern(r"(?P<width>\d+)'(?P<sign>s?)d(?P<value>\d+)", flip_bit, r"wire"),
+    "bias bit": by_pattern(r"\.Const\((\d+)\)", lambda m, d: f".Const({int(m[1]) ^ (1 << d.randrange(8))})"),
+    "bias sign": by_pattern(r"\.Negate\(1\), ", lambda *_: ""),
     "sign": by_pattern(r" ([+-]) ", lambda m, _: " - " if m[1] == "+" else " + ", r"wire"),
     "shift": by_pattern(r"(?P<op><<|>>>|>>) (?P<amount>\d+)", other_shift, r"wire"),
     "operand": by_pattern(r"\b(?P<stem>(?:x|relu\d)_)(?P<index>\d+)\b(?=[^=]*;)(?!.*=)", other_operand, r"wire.*="),

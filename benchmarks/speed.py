@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import itertools
 import json
 import os
 import shutil
@@ -24,40 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from networks import JET_SIZES as SIZES
+from networks import dense_network
 
-from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.ir import Graph
-from hwgen.ir import nodes as ir
 from hwgen.lower.firmware import Emulator, project_files
 from hwgen.rtl import RtlOptions, generate
 from hwgen.sim.cocotb_run import core_files
 from hwgen.sim.native import build_harness, pack_ports, unpack_ports
 from hwgen.tools.run import run
 
-SIZES = (16, 64, 32, 32, 5)
 BARS = {"build_cold": 2.0, "build_cached": 1.0, "rate": 10.0}
-
-
-def network(seed: int) -> Graph:
-    """Return the seeded jet topology."""
-    draw = np.random.default_rng(seed)
-    nodes: list[ir.Node] = [ir.Input(name="x", shape=(SIZES[0],), fmt=FixedPoint(8, 3))]
-    last = "x"
-    for index, (n_in, n_out) in enumerate(itertools.pairwise(SIZES)):
-        weights = draw.integers(-31, 32, (n_in, n_out)) * (draw.random((n_in, n_out)) < 0.5)
-        name = f"fc{index}"
-        nodes += [
-            ir.Const(name=f"{name}_w", value=weights, fraction=5),
-            ir.Const(name=f"{name}_b", value=draw.integers(-31, 32, n_out), fraction=5),
-            ir.Dense(name=name, inputs=(last, f"{name}_w", f"{name}_b")),
-        ]
-        last = name
-        if index < len(SIZES) - 2:
-            relu = FixedPoint(6, 2, False, Rounding.RND_CONV, Overflow.SAT)
-            nodes.append(ir.Requantize(name=f"relu{index}", inputs=(last,), fmt=relu))
-            last = f"relu{index}"
-    nodes.append(ir.Output(name=f"{last}_out", inputs=(last,)))
-    return Graph("jet", tuple(nodes)).verify()
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -123,7 +99,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    graph = network(options.seed)
+    graph = dense_network("jet", SIZES, options.seed)
     fmt = graph.inputs[0].fmt
     draw = np.random.default_rng(options.seed)
     x = draw.integers(fmt.int_min, fmt.int_max, (options.vectors, SIZES[0]), endpoint=True)
