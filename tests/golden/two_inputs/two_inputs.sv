@@ -66,7 +66,7 @@ module two_inputs (
   assign curve_out[7:4] = curve[7:4];
   wire [0:0] best_out;
   assign best_out[0] = best[0];
-  
+
   logic [18:0] hg_result_q;
   always_ff @(posedge clk_i) hg_result_q <= {best_out, curve_out, total_out};
 
