@@ -14,6 +14,9 @@ class LayerText:
         self.m = module
         self.ops = module.program.ops
         self.lines: list[str] = []
+        # What the module reads without taps: its needed operations, and the outside wires they use.
+        own = [i for i in range(len(self.ops)) if i in module.needed and self.ops[i].group == module.group]
+        self.read = {o for i in own for o in self.ops[i].operands} | set(own)
 
     def name_at(self, index: int, stage: int) -> str:
         """Return the name of a wire's value at `stage` (its delayed copy)."""
@@ -49,6 +52,8 @@ class LayerText:
 
     def _ports(self) -> None:
         ports = ["input  logic clk_i"] if self.m.clocked else []
+        if ports and not any(self.m.reach[i] > self.m.birth[i] for i in self.read if i in self.m.names):
+            ports = ["/* verilator lint_off UNUSEDSIGNAL */ input  logic clk_i"]  # for taps alone
         for tensor in self.m.inputs:
             t = self.m.graph.types[tensor]
             unused = "/* verilator lint_off UNUSEDSIGNAL */ " if self._reads_less(tensor) else ""
@@ -69,11 +74,17 @@ class LayerText:
     def _reads_less(self, tensor: str) -> bool:
         """Return whether some bits of an input are not read (pruned weights, bits that cannot be set)."""
         terms = self.m.program.aligned.get(tensor) or self.m.program.tensors[tensor]
-        read = sum(self.ops[t.wire].width for t in terms if t.wire in self.m.names)
+        read = sum(self.ops[t.wire].width for t in terms if t.wire in self.read)
         t = self.m.graph.types[tensor]
         return read < t.size * t.fmt.width
 
+    def _guarded(self, lines: list[str]) -> None:
+        """Append lines that only taps need."""
+        if lines:
+            self.lines += ["`ifdef HWGEN_TAPS", *lines, "`endif"]
+
     def _unpack(self) -> None:
+        guarded: list[str] = []
         for tensor in self.m.inputs:
             width = self.m.graph.types[tensor].fmt.width
             self.lines.append(f"  // {tensor}: {self.m.graph.types[tensor].size} elements of {width} bits")
@@ -83,9 +94,10 @@ class LayerText:
                 if term.wire in self.m.names and term.wire not in seen:
                     seen.add(term.wire)
                     op = self.ops[term.wire]
-                    name = self.m.names[term.wire]
                     part = sv.slice_of(k * width + term.shift, op.width)
-                    self.lines.append(f"  wire {sv.wire_type(op)}{name} = {tensor}_i{part};")
+                    line = f"  wire {sv.wire_type(op)}{self.m.names[term.wire]} = {tensor}_i{part};"
+                    (self.lines if term.wire in self.read else guarded).append(line)
+        self._guarded(guarded)
         self.lines.append("")
 
     def _stage(self, stage: int, indices: list[int]) -> None:
@@ -93,12 +105,16 @@ class LayerText:
             return
         self.lines.append(f"  // ---- stage {stage} ----")
         for i in indices:
-            op = self.ops[i]
-            if isinstance(op, (AddConst, Round, Table)):
-                self._instance(i, op, stage)
-            else:
-                self.lines.append(f"  wire {sv.wire_type(op)}{self.m.names[i]} = {self._expression(op, stage)};")
+            if not self.m.tap_only(i):
+                self.lines += self._operation(i, stage)
+        self._guarded([line for i in indices if self.m.tap_only(i) for line in self._operation(i, stage)])
         self.lines.append("")
+
+    def _operation(self, index: int, stage: int) -> list[str]:
+        op = self.ops[index]
+        if isinstance(op, AddConst | Round | Table):
+            return self._instance(index, op, stage)
+        return [f"  wire {sv.wire_type(op)}{self.m.names[index]} = {self._expression(op, stage)};"]
 
     def _expression(self, op: Op, stage: int) -> str:
         w = op.width
@@ -137,25 +153,25 @@ class LayerText:
         other = sv.shifted(self.sized(op.other, stage, op.width), op.shift_other)
         return f"({a} >= {b}) ? {then} : {other}"
 
-    def _instance(self, index: int, op: AddConst | Round | Table, stage: int) -> None:
+    def _instance(self, index: int, op: AddConst | Round | Table, stage: int) -> list[str]:
         name, a = self.m.names[index], self.ops[op.a]
-        self.lines.append(f"  wire {sv.wire_type(op)}{name};")
+        lines = [f"  wire {sv.wire_type(op)}{name};"]
         if isinstance(op, AddConst):
             x = sv.shifted(self.sized(op.a, stage, op.width), op.shift)
             negate = ".Negate(1), " if op.negate else ""
             chosen = f".Width({op.width}), {negate}.Const({sv.parameter(op.const)})"
-            self.lines.append(f"  hg_add_const #({chosen}) u_{name} (.x_i({x}), .y_o({name}));")
-            return
+            lines.append(f"  hg_add_const #({chosen}) u_{name} (.x_i({x}), .y_o({name}));")
+            return lines
         if isinstance(op, Table):
             t = self.m.graph.types[self.m.graph.by_name[op.name].inputs[0]]
             out = self.m.graph.types[op.name].fmt.width
             pad = f"{name}_unused" if out > op.width else ""
             if pad:
-                self.lines.append(f"  wire {sv.span(out - op.width)}{pad};  // sign or zero bits")
+                lines.append(f"  wire {sv.span(out - op.width)}{pad};  // sign or zero bits")
             target = f"{{{pad}, {name}}}" if pad else name
             x = self.sized(op.a, stage, t.fmt.width)
-            self.lines.append(f"  {self.m.top}_{op.name}_table u_{name} (.x_i({x}), .y_o({target}));")
-            return
+            lines.append(f"  {self.m.top}_{op.name}_table u_{name} (.x_i({x}), .y_o({target}));")
+            return lines
         width = sv.signed_width(a)
         x = self.signed(op.a, stage, width)
         parameters = [f".InWidth({width})", f".OutWidth({op.width})", f".Shift({op.shift})"]
@@ -168,19 +184,24 @@ class LayerText:
         elif op.wrap_width:
             parameters += [".Overflow(1)", f".WrapWidth({op.wrap_width})", f".WrapSigned({int(op.wrap_signed)})"]
         parameters += [f".Lo({sv.parameter(op.clamp_lo)})", f".Hi({sv.parameter(op.clamp_hi)})"]
-        self.lines.append(f"  hg_requantize #({', '.join(parameters)}) u_{name} (.x_i({x}), .y_o({name}));")
+        lines.append(f"  hg_requantize #({', '.join(parameters)}) u_{name} (.x_i({x}), .y_o({name}));")
+        return lines
 
     def _registers(self, stage: int) -> None:
-        """Emit the register rank between `stage` and the next one."""
-        crossing = [i for i in self.m.names if self.m.birth[i] <= stage < self.m.reach[i]]
+        """Emit the register rank between `stage` and the next one; registers for taps alone apart."""
+        crossing = [i for i in self.m.names if self.m.birth[i] <= stage < self.m.tap_reach[i]]
+        plain = [i for i in crossing if stage < self.m.reach[i] and i in self.read]
+        self.lines += self._rank(plain, stage)
+        self._guarded(self._rank([i for i in crossing if i not in plain], stage))
+        if crossing:
+            self.lines.append("")
+
+    def _rank(self, crossing: list[int], stage: int) -> list[str]:
         if not crossing:
-            return
-        for i in crossing:
-            self.lines.append(f"  logic {sv.wire_type(self.ops[i])}{self.name_at(i, stage + 1)};")
-        self.lines.append("  always_ff @(posedge clk_i) begin")
-        for i in crossing:
-            self.lines.append(f"    {self.name_at(i, stage + 1)} <= {self.name_at(i, stage)};")
-        self.lines += ["  end", ""]
+            return []
+        held = [f"  logic {sv.wire_type(self.ops[i])}{self.name_at(i, stage + 1)};" for i in crossing]
+        moved = [f"    {self.name_at(i, stage + 1)} <= {self.name_at(i, stage)};" for i in crossing]
+        return [*held, "  always_ff @(posedge clk_i) begin", *moved, "  end"]
 
     def _element(self, term: Term, stage: int, width: int) -> str:
         """Return a tensor element, `width` bits, from its term."""
@@ -205,6 +226,7 @@ class LayerText:
         taps = [tap for tap in self.m.taps if not tap.leaves]
         if not taps:
             return
+        clock = "clk_i" if self.m.clocked else "1'b0"
         self.lines.append("`ifdef HWGEN_TAPS")
         for tap in taps:
             t = self.m.graph.types[tap.node]
@@ -215,7 +237,7 @@ class LayerText:
                 value = self._element(term, born, w)
                 self.lines.append(
                     f"  hg_delay #(.Width({w}), .Cycles({tap.cycle - born})) u_tap_{tap.node}_{k} "
-                    f"({'.clk_i(clk_i)' if self.m.clocked else '.clk_i(1' + chr(39) + 'b0)'}, .x_i({value}), "
+                    f"(.clk_i({clock}), .x_i({value}), "
                     f".y_o(tap_{tap.node}_o{sv.slice_of(k * w, w)}));"
                 )
         self.lines += ["`endif", ""]

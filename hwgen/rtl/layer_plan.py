@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hwgen.ir import Graph
@@ -49,6 +50,8 @@ class LayerModule:
     names: dict[int, str] = field(default_factory=dict)
     birth: dict[int, int] = field(default_factory=dict)
     reach: dict[int, int] = field(default_factory=dict)
+    tap_reach: dict[int, int] = field(default_factory=dict)
+    needed: frozenset[int] = frozenset()
 
     @property
     def module(self) -> str:
@@ -68,9 +71,13 @@ class LayerModule:
     @property
     def clocked(self) -> bool:
         """Whether the module holds registers (or, with taps, would)."""
-        return any(self.reach[i] > self.birth[i] for i in self.names) or any(
+        return any(self.tap_reach[i] > self.birth[i] for i in self.names) or any(
             tap.cycle > self.first_stage for tap in self.taps
         )
+
+    def tap_only(self, index: int) -> bool:
+        """Return whether a wire is there for a tap alone: a neuron whose activation is constant has such."""
+        return index not in self.needed
 
 
 def layer_modules(
@@ -88,9 +95,21 @@ def layer_modules(
     for i, op in enumerate(program.ops):
         if op.group and not isinstance(op, Literal):
             _claim(modules[op.group], i, op, owner)
+    needed = _needed(program)
     for module in modules.values():
-        _lifetimes(module)
+        module.needed = needed
+        module.reach = _lifetimes(module, [i for i in range(len(program.ops)) if i in needed])
+        module.tap_reach = _lifetimes(module, range(len(program.ops)))
     return list(modules.values())
+
+
+def _needed(program: Program) -> frozenset[int]:
+    """Return the operations that some tensor leaving its module needs."""
+    needed = {term.wire for terms in program.aligned.values() for term in terms}
+    for i in range(len(program.ops) - 1, -1, -1):
+        if i in needed:
+            needed.update(program.ops[i].operands)
+    return frozenset(needed)
 
 
 def _tensor_of_wire(graph: Graph, program: Program, groups: dict[str, str]) -> dict[int, tuple[str, int]]:
@@ -131,17 +150,19 @@ def _claim(module: LayerModule, index: int, op: Op, owner: dict[int, tuple[str, 
     module.birth[index] = plan.stage[index]
 
 
-def _lifetimes(module: LayerModule) -> None:
-    """Work out up to which stage each wire is needed inside the module."""
-    module.reach = dict(module.birth)
+def _lifetimes(module: LayerModule, consumers: Iterable[int]) -> dict[int, int]:
+    """Return up to which stage `consumers` need each wire inside the module."""
+    reach = dict(module.birth)
     program, plan = module.program, module.plan
-    for i, op in enumerate(program.ops):
+    for i in consumers:
+        op = program.ops[i]
         if op.group != module.group:
             continue
         for o in op.operands:
             o = own_wire(program, o, module)
-            if o in module.reach:
-                module.reach[o] = max(module.reach[o], plan.stage[i])
+            if o in reach:
+                reach[o] = max(reach[o], plan.stage[i])
+    return reach
 
 
 def own_wire(program: Program, index: int, module: LayerModule) -> int:

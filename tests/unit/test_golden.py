@@ -50,10 +50,28 @@ def two_inputs() -> Graph:
     ).verify()
 
 
+def dead_neurons() -> Graph:
+    """One neuron whose ReLU is always 0, one whose is always full: only taps look at their sums."""
+    return Graph(
+        "dead_neurons",
+        (
+            ir.Input(name="x", shape=(3,), fmt=FixedPoint.parse("ufixed<4,1>")),
+            ir.Const(name="fc1_w", value=np.array([[3, -2, 5], [1, 0, 7], [-6, -3, 2]]), fraction=3),
+            ir.Const(name="fc1_b", value=np.array([2, -1, 64]), fraction=2),
+            ir.Dense(name="fc1", inputs=("x", "fc1_w", "fc1_b")),
+            ir.Requantize(name="relu1", inputs=("fc1",), fmt=FixedPoint.parse("ufixed<4,1,RND_CONV,SAT>")),
+            ir.Const(name="fc2_w", value=np.array([[3], [2], [-1]]), fraction=3),
+            ir.Dense(name="fc2", inputs=("relu1", "fc2_w")),
+            ir.Output(name="fc2_out", inputs=("fc2",)),
+        ),
+    ).verify()
+
+
 CASES = {
     "two_layers": (two_layers, RtlOptions(clock_period_ns=2.0, axis_bytes=1)),
     "two_layers_plain": (two_layers, RtlOptions(clock_period_ns=2.0, strategy="latency", handshake="none")),
     "two_inputs": (two_inputs, RtlOptions()),
+    "dead_neurons": (dead_neurons, RtlOptions(clock_period_ns=1.5)),
 }
 
 

@@ -1,0 +1,11 @@
+hg_add_const.sv
+hg_axis_in.sv
+hg_axis_out.sv
+hg_credit_fifo.sv
+hg_delay.sv
+hg_requantize.sv
+hg_valid_pipe.sv
+dead_neurons_fc1.sv
+dead_neurons_fc2.sv
+dead_neurons.sv
+dead_neurons_axis.sv
