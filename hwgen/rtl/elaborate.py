@@ -38,7 +38,7 @@ def elaborate(
         state.program.tensors[node.name] = list(np.asarray(terms, dtype=object).ravel())
         if node.name in state.groups and _leaves_group(node, state):
             _align(node.name, state)
-    return state.program.without_dead(), state.groups
+    return state.program.without_dead().narrowed(), state.groups
 
 
 def assign_groups(graph: Graph) -> dict[str, str]:

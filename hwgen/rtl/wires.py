@@ -23,6 +23,8 @@ class Op:
     lo: int
     hi: int
     group: str
+    kept: int = 0
+    """Low bits the wire keeps where nobody reads the others (sums are exact modulo 2^N); 0 for all."""
 
     @property
     def operands(self) -> tuple[int, ...]:
@@ -42,7 +44,11 @@ class Op:
     @property
     def width(self) -> int:
         """Bits of the wire."""
-        return bits_for(self.lo, self.hi)[1]
+        return self.kept or bits_for(self.lo, self.hi)[1]
+
+    def reads(self, operand: int, widths: Sequence[int]) -> int:
+        """Return how many low bits of `operand` this operation looks at."""
+        return widths[operand]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,10 @@ class AddSub(Op):
     def operands(self) -> tuple[int, ...]:
         return (self.a, self.b)
 
+    def reads(self, operand: int, widths: Sequence[int]) -> int:
+        shifts = [s for o, s in ((self.a, self.shift_a), (self.b, self.shift_b)) if o == operand]
+        return min(widths[operand], self.width - min(shifts))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddConst(Op):
@@ -85,6 +95,9 @@ class AddConst(Op):
     @property
     def operands(self) -> tuple[int, ...]:
         return (self.a,)
+
+    def reads(self, operand: int, widths: Sequence[int]) -> int:
+        return min(widths[operand], self.width - self.shift)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +271,21 @@ class Program:
 
         ops = [self.ops[i].renumbered(moved) for i in kept]
         return Program(ops, terms_of(self.tensors), terms_of(self.aligned), self.tables)
+
+    def narrowed(self) -> Program:
+        """Return the program with every sum cut to the bits that are read."""
+        ops = list(self.ops)
+        widths = [op.width for op in ops]
+        read = [0] * len(ops)
+        for terms in (*self.tensors.values(), *self.aligned.values()):
+            for term in terms:
+                read[term.wire] = widths[term.wire]
+        for i in range(len(ops) - 1, -1, -1):
+            if isinstance(ops[i], AddSub | AddConst) and 0 < read[i] < widths[i]:
+                ops[i] = replace(ops[i], kept=read[i])
+            for o in ops[i].operands:
+                read[o] = max(read[o], ops[i].reads(o, widths))
+        return Program(ops, self.tensors, self.aligned, self.tables)
 
     def run(self, inputs: Mapping[str, IntArray]) -> list[IntArray]:
         """Interpret the program on a batch: {input: integers (frames, elements)} to one array per operation."""

@@ -28,7 +28,7 @@ module dead_neurons_fc1 (
 `ifdef HWGEN_TAPS
   wire signed [5:0] s2 = {5'(x_2 >> 1) - 5'(x_0), x_2[0]};
   wire signed [7:0] s3 = {6'(s2 >>> 2) - 6'(x_2), s2[1:0]};
-  wire signed [8:0] s4 = {6'(s0 >>> 3) + 6'(x_1), s0[2:0]};
+  wire signed [7:0] s4 = {5'(s0 >>> 3) + 5'(x_1), s0[2:0]};
 `endif
 
   logic signed [4:0] s0_d1;
@@ -40,7 +40,7 @@ module dead_neurons_fc1 (
 `ifdef HWGEN_TAPS
   logic [5:0] s1_d1;
   logic signed [7:0] s3_d1;
-  logic signed [8:0] s4_d1;
+  logic signed [7:0] s4_d1;
   always_ff @(posedge clk_i) begin
     s1_d1 <= s1;
     s3_d1 <= s3;

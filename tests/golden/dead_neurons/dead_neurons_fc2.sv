@@ -15,9 +15,9 @@ module dead_neurons_fc2 (
   wire [3:0] relu1_0 = relu1_i[3:0];
 
   // ---- stage 3 ----
-  wire signed [6:0] s0 = 7'(relu1_0) - (7'(relu1_0) << 2);
+  wire signed [5:0] s0 = 6'(relu1_0) - (6'(relu1_0) << 2);
   wire signed [5:0] b0;
-  hg_add_const #(.Width(6), .Negate(1), .Const(-64'sd15)) u_b0 (.x_i(6'(s0)), .y_o(b0));
+  hg_add_const #(.Width(6), .Negate(1), .Const(-64'sd15)) u_b0 (.x_i(s0), .y_o(b0));
 
   // fc2: 1 elements of 6 bits, fixed<6,0>, element 0 lowest
   assign fc2_o[5:0] = b0;

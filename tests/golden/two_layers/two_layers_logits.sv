@@ -19,7 +19,7 @@ module two_layers_logits (
   // ---- stage 2 ----
   wire signed [5:0] s0 = 6'(relu1_0) - 6'(relu1_2);
   wire [5:0] s1 = 6'(relu1_0) + 6'(relu1_2);
-  wire signed [10:0] s2 = {7'(s1 >> 4) + 7'(s0), s1[3:0]};
+  wire signed [9:0] s2 = {6'(s1 >> 4) + s0, s1[3:0]};
   wire signed [9:0] s3 = {8'(s2 >>> 2) - 8'(s0), s2[1:0]};
   wire [4:0] s4 = {3'(relu1_1 >> 2) + relu1_1, relu1_1[1:0]};
   wire signed [6:0] s5 = {6'(relu1_2 >> 1) - 6'(relu1_0), relu1_2[0]};
