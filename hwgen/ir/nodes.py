@@ -188,6 +188,86 @@ class Transpose(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Window(Node):
+    """Base of the kinds that slide a window over the first two axes of x (height, width, channels).
+
+    Row ``oy``, column ``ox`` of the result sees rows ``oy * strides[0] - padding[0] + ky`` and columns
+    ``ox * strides[1] - padding[2] + kx`` of x; what lies outside is padding. A one-dimensional layer has height 1.
+
+    Parameters
+    ----------
+    strides : (vertical, horizontal)
+    padding : (top, bottom, left, right)
+        Bottom and right may be negative where the last rows or columns are not read (Keras ``valid``).
+    """
+
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(Window):
+    """``y[oy, ox, o] = sum_{ky, kx, c} x[.., .., c] * w[ky, kx, c, o] + b[o]``, padding 0, exact.
+
+    Operands: x (H, W, C), w (KH, KW, C, O)[, b (O)]. ``f(y) = max(f(x) + f(w), f(b))``.
+    """
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DepthwiseConv(Window):
+    """``y[oy, ox, c * D + d] = sum_{ky, kx} x[.., .., c] * w[ky, kx, c, d] + b[c * D + d]``, padding 0, exact.
+
+    Operands: x (H, W, C), w (KH, KW, C, D)[, b (C * D)]. ``f(y) = max(f(x) + f(w), f(b))``.
+    """
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaxPool(Window):
+    """``y[oy, ox, c] = max x[.., .., c]`` over the window ``pool``; padding never wins."""
+
+    pool: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SumPool(Window):
+    """``y[oy, ox, c] = sum x[.., .., c]`` over the window ``pool``, padding 0, exact, at ``f(y) = f(x)``.
+
+    An average is this, then a `Divide`; or, where the count is ``2**n`` everywhere, then a `Scale` by ``2**-n``.
+    """
+
+    pool: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Divide(Node):
+    """Bring ``x / divisor`` into `fmt`: the exact rational, rounded once, then overflow, then `clamp`.
+
+    Parameters
+    ----------
+    divisor : IntArray
+        Positive integers that broadcast to x's shape: how many elements an average counts at each place.
+    """
+
+    divisor: IntArray
+    fmt: FixedPoint
+    clamp: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Node):
+    """Zeros around the first two axes of x (height, width, channels): (top, bottom, left, right)."""
+
+    padding: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Upsample(Node):
+    """``y[y, x, c] = x[y // factors[0], x // factors[1], c]``: the nearest neighbour."""
+
+    factors: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Output(Node):
     """A network output: the identity on its operand."""
 
@@ -211,6 +291,13 @@ KINDS: dict[str, type[Node]] = {
         Concat,
         Reshape,
         Transpose,
+        Conv,
+        DepthwiseConv,
+        MaxPool,
+        SumPool,
+        Divide,
+        Pad,
+        Upsample,
         Output,
     )
 }
