@@ -38,6 +38,8 @@ def infer_type(node: ir.Node, operands: Sequence[TensorType]) -> TensorType:
 
 @infer_type.register
 def _(node: ir.Input, operands: Sequence[TensorType]) -> TensorType:
+    if node.lo is not None and node.hi is not None:
+        return TensorType(node.shape, node.fmt, as_ints(node.lo), as_ints(node.hi))
     return TensorType.full(node.shape, node.fmt)
 
 

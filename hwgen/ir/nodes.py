@@ -65,10 +65,18 @@ class Node:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Node):
-    """A network input on the grid of `fmt`; the host rounds `fmt.rounding` and applies `fmt.overflow`."""
+    """A network input on the grid of `fmt`; the host rounds `fmt.rounding` and applies `fmt.overflow`.
+
+    Parameters
+    ----------
+    lo, hi : IntArray of shape `shape`, optional
+        Proven bounds tighter than `fmt`: the part of a graph that one hardware stage computes has such inputs.
+    """
 
     shape: tuple[int, ...]
     fmt: FixedPoint
+    lo: IntArray | None = None
+    hi: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,16 +1,18 @@
 // hg_credit_fifo: back-pressure for a pipeline that cannot stop.
 //
-// The pipeline runs freely. A frame may enter only with a credit, and there are as many credits as slots here, so
-// that a result always finds room and no stall wire crosses the design. A credit returns when its result leaves.
+// The pipeline runs freely. An item may enter only with credits for all results it will give (Batch), and there are as
+// many credits as slots here, so that a result always finds room and no stall wire crosses the design. A credit returns
+// when its result leaves.
 //
-// Latency 1 (push to pop), interval 1 if Depth >= pipeline latency + 2.
+// Latency 1 (push to pop), interval 1 if Batch is 1 and Depth >= pipeline latency + 2.
 module hg_credit_fifo #(
     parameter int unsigned Width = 8,  // bits of a result, >= 1
-    parameter int unsigned Depth = 4   // slots and credits, >= 2
+    parameter int unsigned Depth = 4,  // slots and credits, >= 2
+    parameter int unsigned Batch = 1   // results of one entry, 1..Depth
 ) (
     input  logic             clk_i,
     input  logic             rst_i,        // synchronous, active high
-    // entry of the pipeline: a credit is taken when both are high
+    // entry of the pipeline: credits are taken when both are high
     input  logic             in_valid_i,
     output logic             in_ready_o,
     // end of the pipeline: never refused
@@ -26,8 +28,8 @@ module hg_credit_fifo #(
   localparam int unsigned CountWidth = $clog2(Depth + 1);
   localparam logic [IndexWidth-1:0] LastIndex = IndexWidth'(Depth - 1);
 
-  if (Width < 1 || Depth < 2) begin : g_check
-    $error("hg_credit_fifo: Width must be at least 1 and Depth at least 2");
+  if (Width < 1 || Depth < 2 || Batch < 1 || Batch > Depth) begin : g_check
+    $error("hg_credit_fifo: Width must be at least 1, Depth at least 2 and Batch between 1 and Depth");
   end
 
   logic [     Width-1:0] slots_q                                [Depth];
@@ -39,7 +41,7 @@ module hg_credit_fifo #(
   wire take = in_valid_i && in_ready_o;
   wire pop = out_valid_o && out_ready_i;
 
-  assign in_ready_o  = (credits_q != '0) && !rst_i;
+  assign in_ready_o  = (credits_q >= CountWidth'(Batch)) && !rst_i;
   assign out_valid_o = filled_q != '0;
   assign out_data_o  = slots_q[read_q];
 
@@ -57,7 +59,7 @@ module hg_credit_fifo #(
       if (push_i) write_q <= (write_q == LastIndex) ? '0 : write_q + 1'b1;
       if (pop) read_q <= (read_q == LastIndex) ? '0 : read_q + 1'b1;
       filled_q  <= filled_q + CountWidth'(push_i) - CountWidth'(pop);
-      credits_q <= credits_q + CountWidth'(pop) - CountWidth'(take);
+      credits_q <= credits_q + CountWidth'(pop) - (take ? CountWidth'(Batch) : '0);
     end
   end
 
