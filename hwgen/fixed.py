@@ -109,6 +109,37 @@ def shift_round(values: IntArray, shift: int, rounding: Rounding) -> IntArray:
     return floor + np.asarray(up, dtype=bool).astype(values.dtype)
 
 
+def divide_round(numerator: IntArray, denominator: IntArray, rounding: Rounding) -> IntArray:
+    """Divide integers exactly and round once.
+
+    Parameters
+    ----------
+    numerator, denominator : IntArray
+        Broadcast to one shape; the denominators are positive. Python ints where twice a denominator passes 62 bits.
+    rounding : Rounding
+    """
+    floor = numerator // denominator
+    rest = numerator - floor * denominator
+    twice, negative = 2 * rest, numerator < 0
+    tie = twice == denominator
+    match rounding:
+        case Rounding.TRN:
+            up = np.zeros(floor.shape, dtype=bool)
+        case Rounding.TRN_ZERO:
+            up = negative & (rest > 0)
+        case Rounding.RND:
+            up = twice >= denominator
+        case Rounding.RND_MIN_INF:
+            up = twice > denominator
+        case Rounding.RND_ZERO:
+            up = (twice > denominator) | (tie & negative)
+        case Rounding.RND_INF:
+            up = (twice > denominator) | (tie & ~negative.astype(bool))
+        case Rounding.RND_CONV:
+            up = (twice > denominator) | (tie & ((floor & 1) == 1))
+    return floor + np.asarray(up, dtype=bool).astype(floor.dtype)
+
+
 @dataclass(frozen=True)
 class FixedPoint:
     """A number format: ``width`` bits, the binary point ``integer`` bits from the top.

@@ -45,7 +45,7 @@ def _(node: ir.Dense, args, operands, result) -> IntArray:  # type: ignore[no-un
         total = np.rint(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
     else:
         total = as_ints(x, bound) @ as_ints(w, bound)
-    return _add_bias(total, tx.fraction + tw.fraction, bias, operands, result)
+    return add_bias(total, tx.fraction + tw.fraction, bias, operands, result)
 
 
 @evaluate_node.register
@@ -53,11 +53,11 @@ def _(node: ir.Scale, args, operands, result) -> IntArray:  # type: ignore[no-un
     x, s, *bias = args
     bound = max_abs(x) * max_abs(s)
     total = as_ints(x, bound) * as_ints(s, bound)
-    return _add_bias(total, operands[0].fraction + operands[1].fraction, bias, operands, result)
+    return add_bias(total, operands[0].fraction + operands[1].fraction, bias, operands, result)
 
 
-def _add_bias(total, fraction, bias, operands, result) -> IntArray:  # type: ignore[no-untyped-def]
-    """Shift `total` to the result's binary point and add the optional bias."""
+def add_bias(total, fraction, bias, operands, result) -> IntArray:  # type: ignore[no-untyped-def]
+    """Return `total`, of `fraction` fractional bits, at the result's binary point, with the optional bias added."""
     total = as_ints(total, (max_abs(total) << (result.fraction - fraction)) * 4) << (result.fraction - fraction)
     if not bias:
         return total

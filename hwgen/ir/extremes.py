@@ -12,11 +12,14 @@ import numpy as np
 from hwgen.fixed import IntArray
 from hwgen.ir import nodes as ir
 from hwgen.ir.graph import Graph
+from hwgen.ir.windows import kernel_of
 
 Frames = dict[str, IntArray]
 
 EFFORT = 200_000_000
-"""Operations spent on the search, at most (a second or two)."""
+"""Operations spent on the search, at most (a second or two); none is made where one target takes more."""
+POOL_ELEMENTS = 100_000_000
+"""Tensor elements of the frames that the search may start from, at most."""
 STARTS = 3
 ROUNDS = 4
 LEVELS = 5
@@ -31,12 +34,16 @@ def climb(graph: Graph, pool: Frames, targets: int = 256) -> Frames:
     targets : int
         Neurons a tensor at most, evenly spread.
     """
-    trace = graph.evaluate(pool, trace=True)
     lows, highs, places = _layout(graph)
     work = [(name, element) for name in _deep(graph) for element in _some(graph.types[name].size, targets)]
     cost = 2 * STARTS * ROUNDS * (LEVELS + 1) * len(lows) * _multiplications(graph)
-    count = max(1, min(len(work), EFFORT // max(cost, 1)))
-    chosen = [work[int(k)] for k in np.linspace(0, len(work) - 1, count).round()] if work else []
+    count = min(len(work), EFFORT // max(cost, 1))
+    chosen = [work[int(k)] for k in np.linspace(0, len(work) - 1, count).round()]
+    if not chosen:
+        return {name: values[:0] for name, values in pool.items()}
+    most = max(STARTS, POOL_ELEMENTS // sum(t.size for t in graph.types.values()))
+    pool = {name: values[:most] for name, values in pool.items()}
+    trace = graph.evaluate(pool, trace=True)
     flat = _flatten(graph, pool)
     found = []
     for name, element in chosen:
@@ -97,7 +104,13 @@ def _deep(graph: Graph) -> list[str]:
     """Return what a requantizer or an output reads, and every dense result, unless an input feeds it directly."""
     wanted: list[str] = []
     for node in graph.nodes:
-        name = node.name if isinstance(node, ir.Dense) else node.inputs[0] if isinstance(node, ir.Requantize) else None
+        name = (
+            node.name
+            if isinstance(node, ir.Dense | ir.Conv | ir.DepthwiseConv)
+            else node.inputs[0]
+            if isinstance(node, ir.Requantize | ir.Divide)
+            else None
+        )
         if name is None or name in wanted:
             continue
         maker = graph.by_name[name]
@@ -115,7 +128,14 @@ def _some(size: int, most: int) -> list[int]:
 
 def _multiplications(graph: Graph) -> int:
     """Return about how many multiplications (or other operations) one frame takes."""
-    return sum(graph.types[node.name].size for node in graph.nodes)
+    total = 0
+    for node in graph.nodes:
+        taps = 1
+        if isinstance(node, ir.Window):
+            taps = int(np.prod(kernel_of(node, [graph.types[o].shape for o in node.inputs])))
+            taps *= graph.types[node.inputs[0]].shape[-1] if isinstance(node, ir.Conv) else 1
+        total += graph.types[node.name].size * taps
+    return total
 
 
 def _layout(graph: Graph) -> tuple[IntArray, IntArray, dict[str, slice]]:

@@ -11,10 +11,14 @@ import numpy as np
 
 from hwgen.errors import GraphError, NumericsError
 from hwgen.fixed import IntArray
+from hwgen.ir import evaluate_windows, infer_windows  # noqa: F401  (they register their node kinds)
 from hwgen.ir import nodes as ir
 from hwgen.ir.evaluate import evaluate_node
 from hwgen.ir.infer import infer_type
 from hwgen.ir.nodes import Node, TensorType
+
+EVALUATE_BYTES = 64 << 20
+"""Frames are evaluated in blocks of about this much memory: a block's tensors stay near the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,25 +110,39 @@ class Graph:
         NumericsError
             If an input is off its format's range.
         """
-        values: dict[str, IntArray] = {}
+        given = {node.name: self._checked(node, inputs[node.name]) for node in self.inputs}
+        kept = [n.name for n in (self.nodes if trace else self.outputs) if not isinstance(n, ir.Const)]
+        frames = len(given[self.inputs[0].name])
+        block = max(1, EVALUATE_BYTES // (8 * max(1, sum(t.size for t in self.types.values()))))
+        blocks = [
+            self._evaluated({name: x[start : start + block] for name, x in given.items()}, kept)
+            for start in range(0, max(frames, 1), block)
+        ]
+        return {
+            name: np.concatenate([b[name] for b in blocks]) if len(blocks) > 1 else blocks[0][name] for name in kept
+        }
+
+    def _checked(self, node: ir.Input, values: IntArray) -> IntArray:
+        x = np.asarray(values)
+        if x.shape[1:] != node.shape or (x.size and not node.fmt.holds(int(x.min()), int(x.max()))):
+            raise NumericsError(
+                "input integers do not fit the input's shape and format",
+                where=node.name,
+                found=f"shape {x.shape[1:]}, range {x.min()}..{x.max()}" if x.size else f"shape {x.shape}",
+                expected=f"shape {node.shape}, {node.fmt}",
+            )
+        return x
+
+    def _evaluated(self, inputs: dict[str, IntArray], kept: list[str]) -> dict[str, IntArray]:
+        """Compute one block of frames, and return the tensors named in `kept`."""
+        values: dict[str, IntArray] = dict(inputs)
         for node in self.nodes:
-            t = self.types[node.name]
-            if isinstance(node, ir.Input):
-                x = np.asarray(inputs[node.name])
-                if x.shape[1:] != node.shape or (x.size and not node.fmt.holds(int(x.min()), int(x.max()))):
-                    raise NumericsError(
-                        "input integers do not fit the input's shape and format",
-                        where=node.name,
-                        found=f"shape {x.shape[1:]}, range {x.min()}..{x.max()}" if x.size else f"shape {x.shape}",
-                        expected=f"shape {node.shape}, {node.fmt}",
-                    )
-                values[node.name] = x
-            else:
+            if not isinstance(node, ir.Input):
                 operands = [self.types[o] for o in node.inputs]
-                values[node.name] = evaluate_node(node, [values[o] for o in node.inputs], operands, t)
-        if trace:
-            return {n: v for n, v in values.items() if not isinstance(self.by_name[n], ir.Const)}
-        return {o.name: values[o.name] for o in self.outputs}
+                values[node.name] = evaluate_node(
+                    node, [values[o] for o in node.inputs], operands, self.types[node.name]
+                )
+        return {name: values[name] for name in kept}
 
     def with_nodes(self, nodes: tuple[Node, ...]) -> Graph:
         """Return a graph of the same name with other nodes."""

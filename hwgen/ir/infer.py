@@ -64,7 +64,7 @@ def _(node: ir.Dense, operands: Sequence[TensorType]) -> TensorType:
         products = [a[..., :, None] * b for a in (xl, xh) for b in (wl, wh)]
         lo = np.minimum.reduce(products).sum(axis=-2)
         hi = np.maximum.reduce(products).sum(axis=-2)
-    return _with_bias(node, x.fraction + w.fraction, lo, hi, rest)
+    return with_bias(node, x.fraction + w.fraction, lo, hi, rest)
 
 
 @infer_type.register
@@ -73,11 +73,11 @@ def _(node: ir.Scale, operands: Sequence[TensorType]) -> TensorType:
     lo, hi = _corners(lambda a, b: a * b, x, s)
     if lo.shape != x.shape:
         raise GraphError(f"Scale operands do not fit: x {x.shape}, scale {s.shape}", where=node.name)
-    return _with_bias(node, x.fraction + s.fraction, lo, hi, rest)
+    return with_bias(node, x.fraction + s.fraction, lo, hi, rest)
 
 
-def _with_bias(node: ir.Node, fraction: int, lo: IntArray, hi: IntArray, rest: Sequence[TensorType]) -> TensorType:
-    """Add the optional bias operand to the range ``lo..hi``."""
+def with_bias(node: ir.Node, fraction: int, lo: IntArray, hi: IntArray, rest: Sequence[TensorType]) -> TensorType:
+    """Return the type of the range ``lo..hi`` at `fraction`, with the optional bias operand added."""
     if not rest:
         return TensorType.for_range(fraction, as_ints(lo), as_ints(hi))
     bias = rest[0]
@@ -122,15 +122,11 @@ def _(node: ir.Lookup, operands: Sequence[TensorType]) -> TensorType:
         raise GraphError(
             f"the table covers {node.first}..{last}, its operand takes {x.lo.min()}..{x.hi.max()}", where=node.name
         )
-    lo, hi = np.zeros(x.shape, dtype=np.int64), np.zeros(x.shape, dtype=np.int64)
-    cache: dict[tuple[int, int], tuple[int, int]] = {}
-    for index in np.ndindex(x.shape):
-        span = (int(x.lo[index]) - node.first, int(x.hi[index]) - node.first)
-        if span not in cache:
-            part = node.table[span[0] : span[1] + 1]
-            cache[span] = (int(part.min()), int(part.max()))
-        lo[index], hi[index] = cache[span]
-    return TensorType(x.shape, node.fmt, lo, hi)
+    spans = np.stack([(v - node.first).astype(np.int64).ravel() for v in (x.lo, x.hi)])
+    kinds, which = np.unique(spans, axis=1, return_inverse=True)
+    parts = [node.table[first : last + 1] for first, last in kinds.T]
+    lo, hi = (np.array([int(f(part)) for part in parts], dtype=np.int64)[which.ravel()] for f in (np.min, np.max))
+    return TensorType(x.shape, node.fmt, lo.reshape(x.shape), hi.reshape(x.shape))
 
 
 @infer_type.register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from hwgen.files import write_if_changed
 from hwgen.fixed import IntArray, as_ints, max_abs
 from hwgen.ir import nodes as ir
 from hwgen.ir.extremes import climb
+from hwgen.ir.gains import input_gains
 from hwgen.ir.graph import Graph
 from hwgen.ir.serialize import npz_bytes
 
@@ -22,6 +23,17 @@ SETS = ("test", "random", "corners")
 
 MAX_NEURONS = 1024
 """At most this many neurons of a layer get vectors of their own (evenly spread over the layer)."""
+
+FEWEST_NEURONS = 8
+"""And at least this many, however large a frame is."""
+
+UNIT_ELEMENTS = 2_500_000
+NEURON_ELEMENTS = 4_000_000
+TIE_ELEMENTS = 300_000_000
+"""Input elements of all frames of a kind, about, at most: frames of thousands of elements get fewer neurons."""
+
+TRACE_BYTES = 256 << 20
+"""Memory for every tensor of the frames that are searched at a time."""
 
 TIE_CANDIDATES = 4096
 """Random frames searched for ties, at most."""
@@ -125,7 +137,7 @@ def _unit_corners(graph: Graph) -> list[Frames]:
     blocks = []
     for node in graph.inputs:
         kind = graph.types[node.name]
-        places = _spread(kind.size)
+        places = _spread(kind.size, min(MAX_NEURONS, max(FEWEST_NEURONS, UNIT_ELEMENTS // (2 * kind.size))))
         for bound in (kind.hi, kind.lo):
             frames = np.zeros((len(places), kind.size), dtype=bound.dtype)
             frames[np.arange(len(places)), places] = bound.ravel()[places]
@@ -136,87 +148,36 @@ def _unit_corners(graph: Graph) -> list[Frames]:
 def _neuron_corners(graph: Graph) -> list[Frames]:
     """Drive every neuron to its smallest and largest value: inputs at the bound its weight's sign asks for.
 
-    Exact for the first dense layers; deeper ones are driven by the sign of the product of the weights on the way, which
-    ignores what saturates between and is as far as one linear step goes.
+    Exact for the first layers; deeper ones are driven by the sign of the product of the weights on the way, which
+    ignores what saturates between and is as far as one linear step goes. Of a convolution, all channels at three
+    places are neurons: the first, the middle and the last.
     """
+    layers = [node.name for node in graph.nodes if isinstance(node, ir.Dense | ir.Conv | ir.DepthwiseConv)]
+    size = sum(graph.types[node.name].size for node in graph.inputs)
+    most = min(MAX_NEURONS, max(FEWEST_NEURONS, NEURON_ELEMENTS // max(1, 2 * len(layers) * size)))
     blocks = []
-    for name, gains in _linear_gains(graph).items():
-        for source, gain in gains.items():
-            kind = graph.types[source]
-            rows = gain.T[_spread(gain.shape[1])]
-            lo, hi = kind.lo.ravel(), kind.hi.ravel()
-            for sign in (1, -1):
+    for name in layers:
+        gains = input_gains(graph, name, _neurons(graph.types[name].shape, most))
+        for sign in (1, -1) if gains else ():
+            block = {}
+            for source, rows in gains.items():
+                kind = graph.types[source]
+                lo, hi = kind.lo.ravel(), kind.hi.ravel()
                 frames = np.where(rows * sign > 0, hi, np.where(rows * sign < 0, lo, 0))
-                frames = np.clip(frames, lo, hi)
-                others = {
-                    other: _driven(graph, other, g, sign, len(rows)) for other, g in gains.items() if other != source
-                }
-                blocks.append(_filled(graph, {source: frames.reshape(len(rows), *kind.shape), **others}))
-        del name
+                block[source] = np.clip(frames, lo, hi).reshape(len(rows), *kind.shape)
+            blocks.append(_filled(graph, block))
     return blocks
 
 
-def _driven(graph: Graph, source: str, gain: np.ndarray, sign: int, frames: int) -> IntArray:
-    kind = graph.types[source]
-    rows = gain.T[_spread(gain.shape[1])] * sign
-    driven = np.where(rows > 0, kind.hi.ravel(), np.where(rows < 0, kind.lo.ravel(), 0))
-    return driven[:frames].reshape(len(driven[:frames]), *kind.shape)
-
-
-def _linear_gains(graph: Graph) -> dict[str, dict[str, np.ndarray]]:
-    """Return, for each Dense on a one-dimensional operand, the gain (input elements, neurons) from each input."""
-    gains: dict[str, dict[str, np.ndarray]] = {}
-    result: dict[str, dict[str, np.ndarray]] = {}
-    for node in graph.nodes:
-        size = graph.types[node.name].size
-        match node:
-            case ir.Input():
-                gains[node.name] = {node.name: np.eye(size)}
-            case ir.Const():
-                continue
-            case ir.Dense() if len(graph.types[node.inputs[0]].shape) == 1:
-                const = graph.by_name[node.inputs[1]]
-                if isinstance(const, ir.Const):
-                    weight = const.value.astype(np.float64)
-                    gains[node.name] = {s: g @ weight for s, g in gains.get(node.inputs[0], {}).items()}
-                    result[node.name] = gains[node.name]
-            case ir.Requantize() | ir.Reshape() | ir.Lookup() | ir.Output():
-                gains[node.name] = gains.get(node.inputs[0], {})
-            case ir.Scale():
-                const = graph.by_name[node.inputs[1]]
-                if isinstance(const, ir.Const):
-                    shape = graph.types[node.name].shape
-                    factor = np.broadcast_to(const.value.astype(np.float64), shape).ravel()
-                    gains[node.name] = {s: g * factor for s, g in gains.get(node.inputs[0], {}).items()}
-            case ir.Add() | ir.Sub():
-                gains[node.name] = _combined(graph, node, gains)
-            case ir.Concat() if len(graph.types[node.name].shape) == 1:
-                gains[node.name] = _concatenated(graph, node, gains)
-            case _:
-                continue
-    return {name: {s: g for s, g in sources.items() if g.size} for name, sources in result.items()}
-
-
-def _combined(graph: Graph, node: ir.Node, gains: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    total: dict[str, np.ndarray] = {}
-    for operand, factor in zip(node.inputs, (1.0, -1.0 if isinstance(node, ir.Sub) else 1.0), strict=True):
-        if graph.types[operand].shape != graph.types[node.name].shape:
-            continue
-        for source, gain in gains.get(operand, {}).items():
-            total[source] = total.get(source, 0) + factor * gain * 2.0 ** -graph.types[operand].fraction
-    return total
-
-
-def _concatenated(graph: Graph, node: ir.Node, gains: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    total: dict[str, np.ndarray] = {}
-    start = 0
-    for operand in node.inputs:
-        size = graph.types[operand].size
-        for source, gain in gains.get(operand, {}).items():
-            wide = total.setdefault(source, np.zeros((len(gain), graph.types[node.name].size)))
-            wide[:, start : start + size] = gain
-        start += size
-    return total
+def _neurons(shape: tuple[int, ...], most: int) -> IntArray:
+    """Return the elements of a layer's result that get frames of their own, at most `most`."""
+    size = int(np.prod(shape, dtype=np.int64))
+    if len(shape) < 3 or size <= most:
+        return _spread(size, most)
+    places, channels = size // shape[-1], shape[-1]
+    chosen = sorted({0, places // 2, places - 1})
+    some = _spread(channels, max(1, most // len(chosen)))
+    return np.concatenate([place * channels + some for place in chosen])
 
 
 def _ties(graph: Graph, corners: Frames, rng: np.random.Generator) -> Frames:
@@ -230,27 +191,43 @@ def _ties(graph: Graph, corners: Frames, rng: np.random.Generator) -> Frames:
     sparse = {name: np.where(rng.random(values.shape) < 0.2, values, 0) for name, values in drawn.items()}
     legal = {node.name: np.clip(sparse[node.name], node.fmt.int_min, node.fmt.int_max) for node in graph.inputs}
     pool = _joined(graph, [corners, drawn, legal])
-    trace = graph.evaluate(pool, trace=True)
+    seen: dict[tuple[str, int], IntArray] = {}
     chosen: set[int] = set()
-    for node in graph.nodes:
-        if not isinstance(node, ir.Requantize):
-            continue
-        shift = graph.types[node.inputs[0]].fraction - node.fmt.fraction
-        if shift <= 0:
-            continue
-        values = trace[node.inputs[0]].reshape(len(trace[node.inputs[0]]), -1)
-        values = as_ints(values[:, _spread(values.shape[1])], max_abs(values) + (1 << shift))
-        rest, odd, half = values & ((1 << shift) - 1), (values >> shift) & 1, 1 << (shift - 1)
-        for wanted in ((rest == half) & (odd == 0), (rest == half) & (odd == 1), rest == half - 1, rest == half + 1):
-            hit = np.asarray(wanted, dtype=bool)
-            chosen.update(int(row) for row in hit.argmax(axis=0)[hit.any(axis=0)])
+    step = max(1, TRACE_BYTES // (8 * sum(t.size for t in graph.types.values())))
+    for start in range(0, len(pool[graph.inputs[0].name]), step):
+        trace = graph.evaluate({name: values[start : start + step] for name, values in pool.items()}, trace=True)
+        for name, values, shift in _ties_of(graph, trace):
+            for kind, hit in enumerate(_beside_ties(values, shift)):
+                new = hit.any(axis=0) & ~seen.get((name, kind), np.zeros(hit.shape[1], dtype=bool))
+                chosen.update(start + int(row) for row in hit.argmax(axis=0)[new])
+                seen[name, kind] = new | seen.get((name, kind), new)
     rows = sorted(chosen)
     return {name: values[rows] for name, values in pool.items()}
 
 
-def _spread(count: int) -> np.ndarray:
-    """Return all of ``0..count-1``, or MAX_NEURONS of them evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MAX_NEURONS)).round().astype(np.int64))
+def _ties_of(graph: Graph, trace: Frames) -> Iterator[tuple[str, IntArray, int]]:
+    """Yield each requantizer that drops bits: its name, what it reads (frames, elements), and how many it drops."""
+    most = min(MAX_NEURONS, max(FEWEST_NEURONS, TIE_ELEMENTS // sum(t.size for t in graph.types.values())))
+    for node in graph.nodes:
+        if not isinstance(node, ir.Requantize):
+            continue
+        shift = graph.types[node.inputs[0]].fraction - node.fmt.fraction
+        if shift > 0:
+            values = trace[node.inputs[0]].reshape(len(trace[node.inputs[0]]), -1)
+            values = values[:, _spread(values.shape[1], most)]
+            yield node.name, as_ints(values, max_abs(values) + (1 << shift)), shift
+
+
+def _beside_ties(values: IntArray, shift: int) -> list[IntArray]:
+    """Return where `values` tie above an even and above an odd result, and where they are one LSB beside a tie."""
+    rest, odd, half = values & ((1 << shift) - 1), (values >> shift) & 1, 1 << (shift - 1)
+    wanted = ((rest == half) & (odd == 0), (rest == half) & (odd == 1), rest == half - 1, rest == half + 1)
+    return [np.asarray(hit, dtype=bool) for hit in wanted]
+
+
+def _spread(count: int, most: int) -> IntArray:
+    """Return all of ``0..count-1``, or `most` of them evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def _filled(graph: Graph, frames: Frames) -> Frames:
