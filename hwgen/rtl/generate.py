@@ -118,20 +118,15 @@ def generate(graph: Graph, options: RtlOptions) -> RtlDesign:
 
 def emit(decided: Plan) -> RtlDesign:
     """Write down the planned design: layer modules, top, AXI4-Stream wrapper, file list, PORTS.md, design.json."""
-    graph, program = decided.graph, decided.program
-    modules = layer_modules(graph, program, decided.groups, decided.schedule, graph.name)
-    files = FileSet()
-    for name in sorted({op.name for op in program.ops if isinstance(op, Table)}):
-        files.add(f"{graph.name}_{name}_table.sv", table_text(decided, name))
-    for module in modules:
-        files.add(f"{module.module}.sv", layer_text(decided, module))
-    files.add(f"{graph.name}.sv", top_text(decided, modules))
-    library = _library_used(decided, modules)
+    graph = decided.graph
+    modules = layer_modules(graph, decided.program, decided.groups, decided.schedule, graph.name)
+    files = _module_files(decided, modules)
+    library = library_used(decided)
     if decided.options.handshake == "valid_ready":
+        library |= {"hg_axis_in", "hg_axis_out"} | ({"hg_fork"} if len(graph.outputs) > 1 else set())
         files.add(f"{graph.name}_axis.sv", axis_text(decided, modules))
-    sources = [*library, *files]
-    for name in library:
-        files.add(name, (LIBRARY / name).read_bytes())
+    sources = [*library_names(library), *files]
+    add_library(files, library)
     files.add(f"{graph.name}.f", "".join(f"{name}\n" for name in sources))
     document = design_document(decided, modules, sources)
     files.add("design.json", json_bytes(document))
@@ -139,13 +134,40 @@ def emit(decided: Plan) -> RtlDesign:
     return RtlDesign(graph.name, files, decided.predicted, document)
 
 
-def _library_used(decided: Plan, modules: list[LayerModule]) -> list[str]:
-    """Return the library files the design instantiates, in a fixed order."""
+def core_modules(decided: Plan) -> FileSet:
+    """Return the modules of a planned part alone, without taps: its layers and the top around them."""
+    graph = decided.graph
+    modules = layer_modules(graph, decided.program, decided.groups, decided.schedule, graph.name)
+    for module in modules:
+        module.taps = []
+    return _module_files(decided, modules)
+
+
+def _module_files(decided: Plan, modules: list[LayerModule]) -> FileSet:
+    """Return the tables, the layers and the top, in compile order."""
+    graph, files = decided.graph, FileSet()
+    for name in sorted({op.name for op in decided.program.ops if isinstance(op, Table)}):
+        files.add(f"{graph.name}_{name}_table.sv", table_text(decided, name))
+    for module in modules:
+        files.add(f"{module.module}.sv", layer_text(decided, module))
+    files.add(f"{graph.name}.sv", top_text(decided, modules))
+    return files
+
+
+def library_used(decided: Plan) -> set[str]:
+    """Return the library modules that a planned part instantiates."""
     used = {"hg_delay", "hg_valid_pipe"}
     kinds = {type(op) for op in decided.program.ops}
     used |= {name for kind, name in ((Round, "hg_requantize"), (AddConst, "hg_add_const")) if kind in kinds}
-    if decided.options.handshake == "valid_ready":
-        used |= {"hg_credit_fifo", "hg_axis_in", "hg_axis_out"}
-        if len(decided.graph.outputs) > 1:
-            used.add("hg_fork")
-    return [f"{name}.sv" for name in sorted(used)]
+    return used | ({"hg_credit_fifo"} if decided.options.handshake == "valid_ready" else set())
+
+
+def library_names(modules: set[str]) -> list[str]:
+    """Return library files in a fixed order."""
+    return [f"{name}.sv" for name in sorted(modules)]
+
+
+def add_library(files: FileSet, modules: set[str]) -> None:
+    """Add the text of library modules."""
+    for name in library_names(modules):
+        files.add(name, (LIBRARY / name).read_bytes())

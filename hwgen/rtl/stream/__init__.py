@@ -1,0 +1,1 @@
+"""Streaming hardware (`io_type: io_stream`): stages joined by valid/ready streams."""
