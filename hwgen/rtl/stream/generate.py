@@ -58,8 +58,8 @@ def plan_stream(graph: Graph, options: RtlOptions, request: FoldRequest, latency
 
 
 def _planned(graph: Graph, options: RtlOptions, folding: Folding) -> StreamPlan:
-    network = size_fifos(build_network(graph, folding.folds, options))
-    return StreamPlan(graph, options, folding, network, predict(network))
+    network, interval = size_fifos(build_network(graph, folding.folds, options))
+    return StreamPlan(graph, options, folding, network, predict(network, interval))
 
 
 def _for_latency(graph: Graph, options: RtlOptions, request: FoldRequest, latency: int) -> StreamPlan:
@@ -90,22 +90,22 @@ def _at(graph: Graph, request: FoldRequest, interval: int) -> Folding:
     return choose_folds(graph, replace(request, reuse_factor=None, interval_cycles=interval))
 
 
-def size_fifos(network: net.Network) -> net.Network:
-    """Return the network with its branch FIFOs as deep as an undisturbed interval needs.
+def size_fifos(network: net.Network) -> tuple[net.Network, int]:
+    """Return the network with its branch FIFOs as deep as an undisturbed interval needs, and that interval.
 
     The depths are the most items held when sources are paced at the interval that unbounded FIFOs reach; that interval
     must also be reached, with sources that always offer, at these depths: where not, they are doubled.
     """
     branches = [s for s in network.stages if isinstance(s, net.Fifo) and not s.register]
-    if not branches:
-        return network
     interval = interval_of(network, unbounded=True)
+    if not branches:
+        return network, interval
     paced = simulate(network, 6, pace=interval, unbounded=True)
     depths = {stage.name: max(2, paced.high_water(stage)) for stage in branches}
     while True:
         sized = with_depths(network, depths)
         if _interval_or_none(sized) == interval:
-            return sized
+            return sized, interval
         depths = {name: 2 * depth for name, depth in depths.items()}
 
 

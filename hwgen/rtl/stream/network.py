@@ -100,12 +100,12 @@ class Kernel(Stage):
     layer: str
     nodes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def latency(self) -> int:
         """Register ranks of the pipeline."""
         return self.plan.schedule.n_stages
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Slots of the output FIFO."""
         return self.plan.schedule.n_stages + 2
@@ -142,32 +142,32 @@ class Engine(Stage):
     coefficients: Mapping[str, IntArray] = field(default_factory=dict)
     macs: int = 0
 
-    @property
+    @cached_property
     def cycles(self) -> int:
         """Steps of one firing (T)."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def beats(self) -> int:
         """Result beats of one firing."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def multipliers(self) -> int:
         """Multipliers."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def follow(self) -> int:
         """Register ranks of the followers' pipeline."""
         return self.post.schedule.n_stages if self.post else 0
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         """Cycles from the fire to the push of each result beat."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Slots of the output FIFO: no firing waits for room while the sink takes."""
         flight = self.offsets[-1] - self.cycles + 2
@@ -188,39 +188,39 @@ class MacEngine(Engine):
     weights: IntArray
     shared: bool
 
-    @property
+    @cached_property
     def products(self) -> int:
         """Products of a lane in a step."""
         return int(self.weights.shape[2])
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Groups of outputs, one after the other."""
         return len(self.bias)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Steps of a group."""
         return len(self.weights) // self.groups
 
-    @property
+    @cached_property
     def cycles(self) -> int:
         return len(self.weights)
 
-    @property
+    @cached_property
     def beats(self) -> int:
         return self.groups
 
-    @property
+    @cached_property
     def multipliers(self) -> int:
         return self.lanes * self.products
 
-    @property
+    @cached_property
     def pipeline(self) -> int:
         """Cycles from a step to its group's result (L of hg_mac)."""
         return 2 + -(-(self.products - 1).bit_length() // 2)
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         first = 1 + self.pipeline + self.follow
         return tuple(first + (g + 1) * self.steps - 1 for g in range(self.groups))
@@ -233,19 +233,19 @@ class SparseEngine(Engine):
     schedule: SparseSchedule
     pipeline: int
 
-    @property
+    @cached_property
     def cycles(self) -> int:
         return self.schedule.cycles
 
-    @property
+    @cached_property
     def beats(self) -> int:
         return len(self.bias)
 
-    @property
+    @cached_property
     def multipliers(self) -> int:
         return self.lanes
 
-    @property
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         first = 1 + self.cycles - 1 + self.pipeline + self.follow
         return tuple(first + j for j in range(self.beats))

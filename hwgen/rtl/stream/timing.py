@@ -7,6 +7,7 @@ the order of evaluation does not matter and the result is exact.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,25 +82,29 @@ def simulate(network: net.Network, frames: int, pace: int = 0, unbounded: bool =
     """
     flows = {name: Flow(name) for name in network.streams}
     processes = [_process(stage, network, flows, frames, pace, unbounded) for stage in network.stages]
-    readers: dict[str, list[int]] = {name: [] for name in flows}
+    neighbours: dict[str, list[int]] = {name: [] for name in flows}
     for index, stage in enumerate(network.stages):
         for name in (*stage.inputs, *stage.outputs):
-            readers[name].append(index)
-    todo, queued = list(range(len(processes))), [True] * len(processes)
-    while todo:
-        batch, todo = todo, []
-        for index in batch:
-            queued[index] = False
-            stage = network.stages[index]
-            names = (*stage.inputs, *stage.outputs)
-            before = [(len(flows[n].offered), len(flows[n].taken)) for n in names]
-            processes[index].advance()
-            for name, old in zip(names, before, strict=True):
-                if (len(flows[name].offered), len(flows[name].taken)) != old:
-                    for other in readers[name]:
-                        if other != index and not queued[other]:
-                            queued[other] = True
-                            todo.append(other)
+            neighbours[name].append(index)
+    watched = [
+        [
+            (flows[n].offered, flows[n].taken, [k for k in neighbours[n] if k != index])
+            for n in (*stage.inputs, *stage.outputs)
+        ]
+        for index, stage in enumerate(network.stages)
+    ]
+    waiting_list, queued = deque(range(len(processes))), [True] * len(processes)
+    while waiting_list:
+        index = waiting_list.popleft()
+        queued[index] = False
+        before = [len(offered) + len(taken) for offered, taken, _ in watched[index]]
+        processes[index].advance()
+        for (offered, taken, others), old in zip(watched[index], before, strict=True):
+            if len(offered) + len(taken) != old:
+                for other in others:
+                    if not queued[other]:
+                        queued[other] = True
+                        waiting_list.append(other)
     for sink in network.sinks:
         wanted = frames * network.streams[sink.input].beats
         if len(flows[sink.input].taken) < wanted:
@@ -226,24 +231,25 @@ class Engine(Process):
     """A multiply engine: fires, runs `cycles` steps, gives `beats` results into its output FIFO."""
 
     def start(self) -> None:
-        self.pushed: list[int] = []
-
-    def advance(self) -> None:
         stage = self.stage
         assert isinstance(stage, net.Engine)
+        self.pushed: list[int] = []
+        self.cycles, self.beats, self.depth, self.offsets = stage.cycles, stage.beats, stage.depth, stage.offsets
+
+    def advance(self) -> None:
         source, out = self.ins[0], self.outs[0]
         n = len(source.taken)
         while n < len(source.offered):
             cycle = source.offered[n]
             if n:
-                cycle = max(cycle, source.taken[n - 1] + stage.cycles)
-            need = (n + 1) * stage.beats - 1 - stage.depth
+                cycle = max(cycle, source.taken[n - 1] + self.cycles)
+            need = (n + 1) * self.beats - 1 - self.depth
             if need >= 0:
                 if need >= len(out.taken):
                     break
                 cycle = max(cycle, out.taken[need] + 1)
             source.taken.append(cycle)
-            self.pushed.extend(cycle + offset for offset in stage.offsets)
+            self.pushed.extend([cycle + offset for offset in self.offsets])
             n += 1
         _register_out(out, self.pushed, 1)
 
@@ -563,10 +569,10 @@ def interval_of(network: net.Network, unbounded: bool = False) -> int:
     raise GraphError("the interval does not become constant", where=network.name, found=str(sorted(gaps)))
 
 
-def predict(network: net.Network) -> Timing:
-    """Compute latency, interval and FIFO high-water marks of a design."""
+def predict(network: net.Network, interval: int | None = None) -> Timing:
+    """Compute latency, interval (if it is not known yet) and FIFO high-water marks of a design."""
     one = simulate(network, 1)
-    interval = interval_of(network)
+    interval = interval_of(network) if interval is None else interval
     frames = WARM_UP_FRAMES + MEASURED_FRAMES
     paced = simulate(network, frames, pace=interval)
     steady = paced.last_out(frames - 1) - paced.first_in(frames - 1)
