@@ -192,11 +192,10 @@ def on_grid(graph: Graph, data: DataSet | None) -> dict[str, Any] | None:
 def rtl(context: Context) -> None:
     """Generate the RTL; its predicted latency and interval are on the disk before any SystemVerilog is."""
     from hwgen.ir import load_graph
-    from hwgen.rtl import RtlOptions, emit, plan
+    from hwgen.rtl import RtlOptions
     from hwgen.tools import cache_dir
 
     hardware = context.spec.hardware
-    context.progress("sharing adders, placing registers", None)
     options = RtlOptions(
         clock_period_ns=hardware.clock_period_ns,
         strategy=hardware.strategy,
@@ -206,16 +205,50 @@ def rtl(context: Context) -> None:
         layer_strategy={name: layer.strategy for name, layer in hardware.layers.items() if layer.strategy},
         cache=cache_dir(),
     )
-    decided = plan(load_graph(context.folder / "graph"), options)
+    graph = load_graph(context.folder / "graph")
+    emit = _stream if hardware.io_type == "io_stream" else _parallel
+    prediction, make_files = emit(context, graph, options)
+    context.write_json("reports/prediction.json", prediction)
+    context.progress("writing SystemVerilog", None)
+    replace_folder(make_files(), context.folder / "rtl")
+
+
+def _parallel(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
+    """Plan unrolled hardware; return the prediction and what makes the files."""
+    from hwgen.rtl import emit, plan
+
+    context.progress("sharing adders, placing registers", None)
+    decided = plan(graph, options)
     prediction = {
         "version": 1,
         "latency_cycles": decided.predicted.latency_cycles,
         "interval_cycles": decided.predicted.interval_cycles,
-        "clock_period_ns": hardware.clock_period_ns,
+        "clock_period_ns": options.clock_period_ns,
     }
-    context.write_json("reports/prediction.json", prediction)
-    context.progress("writing SystemVerilog", None)
-    replace_folder(emit(decided).files, context.folder / "rtl")
+    return prediction, lambda: emit(decided).files
+
+
+def _stream(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
+    """Plan streaming hardware; return the prediction and what makes the files."""
+    from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream, prediction_document
+
+    context.progress("folding layers, computing every cycle", None)
+    hardware, target = context.spec.hardware, context.spec.hardware.target
+    interval, period = target.interval_cycles, hardware.clock_period_ns
+    if target.throughput_hz is not None:
+        interval = int(1e9 / (period * target.throughput_hz) * (1 + 1e-12))
+    latency = None if target.latency_us is None else int(target.latency_us * 1000 / period * (1 + 1e-12))
+    limits = [n for n in (target.max_multipliers, target.max_dsp) if n is not None]
+    request = FoldRequest(
+        reuse_factor=hardware.reuse_factor,
+        layer_reuse={name: layer.reuse_factor for name, layer in hardware.layers.items() if layer.reuse_factor},
+        interval_cycles=interval,
+        max_multipliers=min(limits, default=None),
+        strategy=hardware.strategy,
+        layer_strategy=options.layer_strategy,
+    )
+    decided = plan_stream(graph, options, request, latency)
+    return prediction_document(decided), lambda: emit_stream(decided).files
 
 
 def verify(context: Context) -> None:

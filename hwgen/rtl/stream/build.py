@@ -180,7 +180,9 @@ class _Builder:
         part = kernels.merge_part(self.graph, self._part_name(node.name), node, ports, chain)
         self._kernel(node, last, part, tuple(streams), chain)
 
-    def _kernel(self, node: ir.Node, last: str, part: Graph, streams: tuple[str, ...], chain: Sequence[ir.Node]) -> None:
+    def _kernel(
+        self, node: ir.Node, last: str, part: Graph, streams: tuple[str, ...], chain: Sequence[ir.Node]
+    ) -> None:
         decided = kernels.planned(part, self.options, "valid_ready")
         stream = self._tensor(last)
         names = (node.name, *(n.name for n in chain))

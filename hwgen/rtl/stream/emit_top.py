@@ -49,18 +49,20 @@ def instance(emission: Emission, stage: net.Stage) -> Instance | None:
             return _library(emission, stage, "hg_split", width, f"one item to {stage.beats} beats")
         case net.Decimate():
             values = [streams[stage.input].bits, stage.height, stage.width, *stage.strides, stage.out_height]
-            keys = ("Width", "H", "W", "SY", "SX", "Ho", "Wo")
-            pairs = _pairs(keys, [*values, stage.out_width])
+            pairs = _pairs(("Width", "H", "W", "SY", "SX", "Ho", "Wo"), [*values, stage.out_width])
             return _library(emission, stage, "hg_decimate", pairs, f"every {stage.strides} pixel")
         case net.Reduce():
             return _reduce(emission, stage)
         case net.Pad():
-            keys = ("Width", "H", "W", "Top", "Bottom", "Left", "Right")
-            pairs = _pairs(keys, [streams[stage.input].bits, stage.height, stage.width, *stage.padding])
+            pairs = _pairs(
+                ("Width", "H", "W", "Top", "Bottom", "Left", "Right"),
+                [streams[stage.input].bits, stage.height, stage.width, *stage.padding],
+            )
             return _library(emission, stage, "hg_pad", pairs, f"zeros around {stage.height} x {stage.width} pixels")
         case net.Upsample():
-            keys = ("Width", "H", "W", "FY", "FX")
-            pairs = _pairs(keys, [streams[stage.input].bits, stage.height, stage.width, *stage.factors])
+            pairs = _pairs(
+                ("Width", "H", "W", "FY", "FX"), [streams[stage.input].bits, stage.height, stage.width, *stage.factors]
+            )
             return _library(emission, stage, "hg_upsample", pairs, f"every pixel {stage.factors} times")
         case net.RowStore():
             return _row_store(emission, stage)
@@ -187,7 +189,9 @@ def top_text(emission: Emission, lines: list[str], timing: list[str]) -> str:
             instances=instances,
             forks=[s for s in network.stages if isinstance(s, net.Fork)],
             joins=[s for s in network.stages if isinstance(s, net.Kernel) and len(s.inputs) > 1],
-            orders=[_order(network, s) for s in network.stages if isinstance(s, net.Collect) and not is_plain(network, s)],
+            orders=[
+                _order(network, s) for s in network.stages if isinstance(s, net.Collect) and not is_plain(network, s)
+            ],
             taps=tap_rows(emission),
             fifos=[s for s in network.stages if isinstance(s, net.Fifo)],
         )

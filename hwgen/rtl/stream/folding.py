@@ -81,9 +81,7 @@ class Folding:
 
 def floor_cycles(graph: Graph) -> int:
     """Return the interval that no folding beats: the pixels of the largest picture that passes by."""
-    return max(
-        pixel_layout(graph.types[node.name].shape)[1] for node in graph.nodes if not isinstance(node, ir.Const)
-    )
+    return max(pixel_layout(graph.types[node.name].shape)[1] for node in graph.nodes if not isinstance(node, ir.Const))
 
 
 def layer_folds(layer: Linear, strategy: str) -> list[Fold]:

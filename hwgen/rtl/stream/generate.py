@@ -36,7 +36,9 @@ class StreamPlan:
         return Prediction(self.timing.latency_cycles, self.timing.interval_cycles)
 
 
-def plan_stream(graph: Graph, options: RtlOptions, request: FoldRequest, latency_cycles: int | None = None) -> StreamPlan:
+def plan_stream(
+    graph: Graph, options: RtlOptions, request: FoldRequest, latency_cycles: int | None = None
+) -> StreamPlan:
     """Choose the folds, build the stages, size the FIFOs and compute every cycle.
 
     Parameters
@@ -188,9 +190,7 @@ def statistics(decided: StreamPlan) -> dict[str, Any]:
     return {
         "multipliers": folding.multipliers,
         "interval_bound_cycles": folding.bound_cycles,
-        "fifo_bits": sum(
-            network.streams[s.input].bits * s.depth for s in network.stages if isinstance(s, net.Fifo)
-        ),
+        "fifo_bits": sum(network.streams[s.input].bits * s.depth for s in network.stages if isinstance(s, net.Fifo)),
         "row_store_bits": sum(
             s.slots * s.width * s.channels * s.element_width for s in network.stages if isinstance(s, net.RowStore)
         ),

@@ -159,9 +159,7 @@ def _chained(part: Part, x: str, node: ir.Node, chain: Sequence[ir.Node]) -> Gra
     return part.finish(x, chain[-1].name if chain else node.name)
 
 
-def pool_part(
-    graph: Graph, name: str, node: ir.MaxPool | ir.SumPool, stream: str, chain: Sequence[ir.Node]
-) -> Graph:
+def pool_part(graph: Graph, name: str, node: ir.MaxPool | ir.SumPool, stream: str, chain: Sequence[ir.Node]) -> Graph:
     """Return the part that reduces a window (taps, channels) and its followers."""
     t = graph.types[node.inputs[0]]
     taps, channels = node.pool[0] * node.pool[1], t.shape[-1]
@@ -182,7 +180,13 @@ def pool_part(
 
 
 def matrix_part(
-    graph: Graph, name: str, layer: Any, stream: str, bounds: tuple[IntArray, IntArray], fmt: FixedPoint, chain: Sequence[ir.Node]
+    graph: Graph,
+    name: str,
+    layer: Any,
+    stream: str,
+    bounds: tuple[IntArray, IntArray],
+    fmt: FixedPoint,
+    chain: Sequence[ir.Node],
 ) -> Graph:
     """Return the part that multiplies an item by a constant matrix (an adder graph), and its followers."""
     part = Part(graph, name)

@@ -173,9 +173,9 @@ def mac_operands(layer: Linear, fold: Fold) -> tuple[IntArray, IntArray]:
         part = np.zeros((steps * products, len(out)), dtype=np.int64)
         part[: len(active)] = table[active][:, out]
         weights[g, :, : len(out)] = part.reshape(steps, products, len(out)).transpose(0, 2, 1)
-    weights = weights.reshape(groups * steps, lanes, products)
+    flat = weights.reshape(groups * steps, lanes, products)
     if layer.channels is None:
-        return places, weights
+        return places, flat
     inputs = layer.matrix.shape[0] // layer.taps
     select = np.full((groups, steps, lanes, products), -1, dtype=np.int64)
     for g in range(groups):
@@ -184,4 +184,4 @@ def mac_operands(layer: Linear, fold: Fold) -> tuple[IntArray, IntArray]:
             if o < outputs:
                 taps = places.reshape(steps, products)
                 select[g, :, lane] = np.where(taps >= 0, taps * inputs + int(layer.channels[o]), -1)
-    return select.ravel(), weights
+    return select.ravel(), flat
