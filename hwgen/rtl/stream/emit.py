@@ -12,7 +12,8 @@ from hwgen import __version__
 from hwgen.files import FileSet
 from hwgen.fixed import IntArray
 from hwgen.ir import Graph, graph_digest
-from hwgen.rtl import generate, sv
+from hwgen.rtl import sv
+from hwgen.rtl.generate import Plan, core_modules, library_used
 from hwgen.rtl.stream import network as net
 from hwgen.rtl.stream.rom import rom_text
 
@@ -44,10 +45,10 @@ class Emission:
         """The top module's name."""
         return self.graph.name
 
-    def part(self, plan: generate.Plan) -> None:
+    def part(self, plan: Plan) -> None:
         """Add the modules of a planned part."""
-        self.files.merge(generate.core_modules(plan))
-        self.library |= generate.library_used(plan)
+        self.files.merge(core_modules(plan))
+        self.library |= library_used(plan)
 
 
 def emit_stages(emission: Emission) -> None:
@@ -89,7 +90,9 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
     for key, (words, width) in memories.items():
         title = f"{name}_{key}: {len(words)} words of {width} bits for {name}"
         emission.files.add(f"{name}_{key}.sv", rom_text(f"{name}_{key}", words, width, banner(emission.graph), title))
-    emission.library |= {"hg_credit_fifo", "hg_mac" if isinstance(stage, net.MacEngine) else "hg_mac_sparse"}
+    emission.library |= {"hg_credit_fifo"} | (
+        {"hg_mac", "hg_dot"} if isinstance(stage, net.MacEngine) else {"hg_mac_sparse"}
+    )
     post_inputs = [] if not stage.post else [n.name for n in stage.post.graph.inputs]
     text = (
         templates()

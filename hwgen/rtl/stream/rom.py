@@ -1,2 +1,39 @@
-def rom_text(module, words, width, banner, title):
-    raise NotImplementedError
+"""Memories of constants: weights, biases, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: str) -> str:
+    """Return a memory's module: synchronous read, contents inline.
+
+    Parameters
+    ----------
+    module : str
+    words : the contents, word 0 first
+    width : bits of a word
+    banner, title : comment lines
+    """
+    bits = max(1, (len(words) - 1).bit_length())
+    digits = -(-width // 4)
+    lines = [
+        banner,
+        "//",
+        f"// {title}. Read in one cycle.",
+        f"module {module} (",
+        "  input  logic clk_i,",
+        "  // verilator lint_off UNUSEDSIGNAL",
+        f"  input  logic [{bits - 1}:0] addr_i,",
+        "  // verilator lint_on UNUSEDSIGNAL",
+        f"  output logic [{width - 1}:0] data_o",
+        ");",
+        "",
+    ]
+    if len(words) == 1:
+        lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
+    else:
+        lines += [f"  logic [{width - 1}:0] words [{len(words)}];", "", "  initial begin"]
+        lines += [f"    words[{k}] = {width}'h{word:0{digits}x};" for k, word in enumerate(words)]
+        lines += ["  end", "", "  always_ff @(posedge clk_i) data_o <= words[addr_i];"]
+    return "\n".join([*lines, "", "endmodule", ""])
