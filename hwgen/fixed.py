@@ -229,7 +229,7 @@ class FixedPoint:
         scaled = np.ldexp(array, self.fraction)
         # Past one more bit than the format has, a saturating mode only needs the sign; a wrapping one needs all bits.
         if self.overflow is not Overflow.WRAP:
-            bound = float(1 << min(self.width + 1, SAFE_BITS - 4))
+            bound = 2.0 ** min(self.width + 1, 1000)
             scaled = np.clip(scaled, -bound, bound)
         guard = 2  # half, and a sticky bit for everything below
         if scaled.size and float(np.abs(scaled).max()) < 2.0 ** (SAFE_BITS - guard - 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from pathlib import Path
@@ -80,8 +81,8 @@ def _check_name(look: _Look) -> None:
 def _check_sources(look: _Look) -> None:
     for section, keys in SOURCES.items():
         said = [k for k in keys if look.has(f"{section}.{k}")]
-        if said == ["set", "npz"]:
-            said = ["npz"]  # the file, of the kind that `set` names
+        if said == ["set", "npz"] and look.get("data.set") == "jets":
+            said = ["npz"]  # a file of jets: standardised as the set of that name
         if len(said) > 1:
             for key in said[1:]:
                 look.document.fail(
@@ -116,11 +117,11 @@ def _check_files(look: _Look, folder: Path) -> None:
     for key, what in (("model.file", "model file"), ("data.npz", "data file")):
         name = look.get(key)
         if isinstance(name, str) and not (base / name).is_file():
-            state = "is a folder" if (base / name).is_dir() else "does not exist"
-            files = [p.name for p in (base / name).parent.glob("*")] if (base / name).parent.is_dir() else []
-            close = difflib.get_close_matches(Path(name).name, files, 1)
+            state, expected = _not_a_file(base / name, model=key == "model.file")
+            near = (base / name).parent.glob("*") if state == "does not exist" else []
+            close = difflib.get_close_matches(Path(name).name, [p.name for p in near if p.is_file()], 1)
             hint = f"did you mean {Path(name).with_name(close[0])}?" if close else "paths are relative to the YAML file"
-            look.document.fail(key, f"the {what} {state}", expected=str(base / name), hint=hint)
+            look.document.fail(key, f"the {what} {state}", expected=expected, hint=hint)
     for key in ("model.builder", "data.loader"):
         text = look.get(key)
         module = (
@@ -129,6 +130,15 @@ def _check_files(look: _Look, folder: Path) -> None:
         if module is not None and find_module(module, base) is None:
             hint = f"looked in {base} and in Python's path"
             look.document.fail(key, "there is no such Python module", expected="package.module:function", hint=hint)
+
+
+def _not_a_file(path: Path, *, model: bool) -> tuple[str, str]:
+    """Return what is wrong with a path that is not a file, and what is expected there."""
+    if model and (path / "saved_model.pb").is_file():
+        return "is a folder, a TensorFlow SavedModel", "a .keras or .h5 file: load it, then model.save('net.keras')"
+    if path.is_dir():
+        return "is a folder", f"a file at {os.path.normpath(path)}"
+    return "does not exist", os.path.normpath(path)
 
 
 def find_module(name: str, base: Path) -> Path | None:

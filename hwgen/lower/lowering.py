@@ -75,7 +75,7 @@ def analyse(model: Any, spec: Any) -> Analysis:
         If something in it has no exact meaning in hardware.
     """
     layers, inputs, outputs = vendor.parse(model, dict.fromkeys(HANDLERS, describe))
-    names = _rename(layers, inputs, outputs)
+    names = _rename(layers, inputs, outputs, str(spec.model.name))
     precision = Precision(spec)
     reading = Reading(GraphBuilder(names), precision, _input_formats(layers, precision))
     tensors = {name: conf["name"] for conf in layers for name in conf["output_keras_tensor_names"]}
@@ -109,13 +109,13 @@ def graph_of(model_graph: Any, name: str, input_formats: Mapping[str, FixedPoint
     return reading.builder.graph(name)
 
 
-def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str]) -> Names:
+def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str], top: str) -> Names:
     """Give every layer of hls4ml's list an identifier as its label, in place; return names for the graph's nodes.
 
     hls4ml keeps a layer's result among its attributes under the layer's name, so that a layer called ``perm`` or
-    ``axis`` would overwrite one: its own names end in `HIDDEN`.
+    ``axis`` would overwrite one: its own names end in `HIDDEN`. No layer is called like the top module.
     """
-    names, table, taken = Names(), {}, {str(conf["name"]) for conf in layers}
+    names, table, taken = Names(reserved=[top]), {}, {str(conf["name"]) for conf in layers}
     for conf in layers:
         table[conf["name"]] = Label(names.fresh(_undo_numbering(conf, taken)))
     for conf in layers:
@@ -124,7 +124,7 @@ def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str])
         conf["inputs"] = [f"{table[name]}{HIDDEN}" for name in conf["inputs"]]
     for ends in (inputs, outputs):
         ends[:] = [f"{table[name]}{HIDDEN}" for name in ends]
-    return Names(reserved=table.values())
+    return Names(reserved=[top, *table.values()])
 
 
 def _undo_numbering(conf: dict[str, Any], taken: set[str]) -> str:

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 
 from hwgen.reserved import RESERVED
 
+_HARDWARE = frozenset({"axis", "clk", "rst", "in_valid", "in_ready", "out_valid", "out_ready", "in_data", "out_data"})
+"""What the generated SystemVerilog calls its own ports, and its AXI4-Stream wrapper (``<top>_axis``)."""
+
 
 def identifier(name: str) -> str:
     """Return `name` with every character that no language takes replaced, and reserved words marked."""
     text = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
-    if not text or text[0].isdigit():
+    if not text or text[0].isdigit() or text.lower().startswith("hg"):  # hg_…, Hg…: the RTL library's and our own
         text = f"n_{text}" if text else "n"
-    return f"{text}_n" if text.lower() in RESERVED else text
+    lower = text.lower()  # the module of a literal table is called <top>_<layer>_table
+    return f"{text}_n" if lower in RESERVED | _HARDWARE or lower.endswith("_table") else text
 
 
 class Label(str):

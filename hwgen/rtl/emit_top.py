@@ -39,6 +39,7 @@ def tensor_port(graph: Graph, name: str, port: str) -> dict[str, Any]:
         "port": port,
         "shape": list(t.shape),
         "elements": t.size,
+        "beats": 1,
         "width": t.fmt.width,
         "signed": t.fmt.signed,
         "fraction": t.fraction,
@@ -61,6 +62,7 @@ def design_document(decided: Plan, modules: list[LayerModule], sources: list[str
     document = {
         "version": 1,
         "top": graph.name,
+        "io_type": "io_parallel",
         "handshake": decided.options.handshake,
         "clock": "clk_i",
         "reset": "rst_i",
@@ -68,7 +70,11 @@ def design_document(decided: Plan, modules: list[LayerModule], sources: list[str
         "part": decided.options.part,
         "inputs": inputs,
         "outputs": outputs,
+        "in_streams": [_joint_stream("in", "_i", "_o", decided, inputs)],
+        "out_streams": [_joint_stream("out", "_o", "_i", decided, outputs)],
         "taps": taps,
+        "links": [],
+        "fifos": [],
         "files": sources,
         "statistics": decided.statistics,
         "axis": None,
@@ -81,6 +87,12 @@ def design_document(decided: Plan, modules: list[LayerModule], sources: list[str
             "output_beats": {p["name"]: _beats(p, bytes_a_beat) for p in outputs},
         }
     return document
+
+
+def _joint_stream(way: str, own: str, other: str, decided: Plan, ports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one stream that all ports of a side share: a frame is one beat."""
+    ready = f"{way}_ready{other}" if decided.options.handshake == "valid_ready" else None
+    return {"valid": f"{way}_valid{own}", "ready": ready, "beats": 1, "ports": [port["name"] for port in ports]}
 
 
 def _port_names(nodes: list[Any], prefix: str, suffix: str) -> list[tuple[ir.Node, str]]:

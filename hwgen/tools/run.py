@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,6 +18,8 @@ from hwgen.errors import HwgenError, OutputError, ProofError, ToolMissing
 
 TAIL_LINES = 20
 """Lines of a log shown in an error."""
+FULL_BELOW = 256 << 10
+"""Bytes free below which a disk counts as full: a linker that finds no room leaves none, but says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,21 @@ def run(
     elif reason is None and done.returncode and check:
         reason = f"{name} failed with exit status {done.returncode}"
     if reason is not None and (check or done.returncode <= 0):
+        if (full := _full_disk(done.output, [cwd or Path.cwd(), path.parent if log else None])) is not None:
+            raise OutputError(
+                f"cannot write: No space left on device ({reason})",
+                where=str(full),
+                hint="free some space or choose another folder with --out; the same command resumes",
+            )
         raise error(reason, where=str(log) if log else None, found=tail(done.output) or "no output")
     return done
+
+
+def _full_disk(output: str, folders: Sequence[Path | None]) -> Path | None:
+    """Return the folder whose disk has no room left, which explains a program that failed; None if there is room."""
+    known = [folder for folder in (*folders, Path(tempfile.gettempdir())) if folder is not None and folder.is_dir()]
+    full = next((folder for folder in known if shutil.disk_usage(folder).free < FULL_BELOW), None)
+    return full or (known[0] if os.strerror(errno.ENOSPC) in output else None)
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:

@@ -42,7 +42,8 @@ def make_model(spec: ModelSpec, data: DataSet | None, *, trust: bool = False) ->
     if spec.model.file:
         from hwgen.train.store import load_model
 
-        model = load_model(spec.base_dir / spec.model.file, trust=trust)
+        where = f"{spec.line_of('model.file')}: model.file"
+        model = load_model(spec.base_dir / spec.model.file, trust=trust, where=where)
     elif spec.model.builder:
         model = _call_builder(spec, data)
     else:

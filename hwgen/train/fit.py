@@ -92,7 +92,7 @@ def _from_weights(spec: ModelSpec, data: DataSet | None, model: keras.Model, pat
     from hwgen.train.store import load_model, read_notes
 
     where = f"{spec.line_of('train.weights')}: train.weights"
-    source = load_model(path)
+    source = load_model(path, where=where)
     theirs = {layer.name: layer.get_weights() for layer in source.layers}
     for layer in model.layers:
         ours, found = layer.get_weights(), theirs.get(layer.name)

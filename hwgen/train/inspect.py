@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
@@ -81,6 +82,8 @@ def model_kind(path: Path) -> str:
     if head[4:8] == b"TFL3":
         raise _foreign(path, "a TensorFlow Lite model")
     kind = _BY_SUFFIX.get(path.suffix.lower())
+    if head[:1] == b"\x08" and head[1] < 32 and head[2:3] in (b"\x12", b"\x3a"):
+        kind = "an ONNX model"  # protobuf: a small ir_version, then the producer's name or the graph
     if kind:
         raise _foreign(path, kind)
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
@@ -124,6 +127,18 @@ def corrupt(path: Path, error: BaseException) -> ModelError:
         expected=EXPECTED,
         hint="copy it again, or save it again with model.save",
     )
+
+
+@contextlib.contextmanager
+def named_in(where: str | None, path: Path) -> Iterator[None]:
+    """Say of every error about the file `path` which line and key of model.yaml named it."""
+    try:
+        yield
+    except ModelError as error:
+        if where is None or error.where != str(path):
+            raise
+        more = {"found": error.found, "expected": error.expected, "hint": error.hint}
+        raise ModelError(error.what, where=f"{where}: {path.name}", **more) from error
 
 
 def refuse_code(config: dict[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.errors import SpecError
+from hwgen.errors import ModelError, SpecError
 from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.train.data import Array, DataSet
 from hwgen.train.data.load import check_targets
@@ -117,7 +117,7 @@ def run(
     steps = epochs * math.ceil(task.samples / batch)
     rate = keras.optimizers.schedules.CosineDecay(spec.train.learning_rate, steps, alpha=final_rate)
     model.compile(optimizer=_optimizer(spec, rate), loss=task.loss, jit_compile=False)
-    keeper = _keeper(message, epochs, best_from, progress)
+    keeper = _keeper(spec, message, epochs, best_from, progress)
     fitted = model.fit(
         list(task.x_fit) if len(task.x_fit) > 1 else task.x_fit[0],
         _listed(task.y_fit),
@@ -222,8 +222,8 @@ def _optimizer(spec: ModelSpec, rate: Any) -> Any:
     return optimizer
 
 
-def _keeper(message: str, epochs: int, best_from: int, progress: Progress) -> Any:
-    """Return a Keras callback that reports every epoch, and restores the best weights at the end."""
+def _keeper(spec: ModelSpec, message: str, epochs: int, best_from: int, progress: Progress) -> Any:
+    """Return a Keras callback that reports every epoch, stops when the loss is lost, and restores the best weights."""
     keras = import_keras()
 
     class Keeper(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
@@ -231,7 +231,10 @@ def _keeper(message: str, epochs: int, best_from: int, progress: Progress) -> An
             self.best, self.weights = math.inf, None
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            loss = float((logs or {}).get("val_loss", math.inf))
+            losses = {key: float((logs or {}).get(key, math.inf)) for key in ("loss", "val_loss")}
+            if not all(math.isfinite(value) for value in losses.values()):
+                raise _diverged(spec, f"{message} {epoch + 1}/{epochs}", losses)
+            loss = losses["val_loss"]
             if epoch >= best_from and (loss < self.best or self.weights is None):
                 self.best, self.weights = loss, self.model.get_weights()
             progress(f"{message} {epoch + 1}/{epochs}, loss {loss:.4f}", (epoch + 1) / epochs)
@@ -241,6 +244,14 @@ def _keeper(message: str, epochs: int, best_from: int, progress: Progress) -> An
                 self.model.set_weights(self.weights)
 
     return Keeper()
+
+
+def _diverged(spec: ModelSpec, epoch: str, losses: dict[str, float]) -> ModelError:
+    found = ", ".join(f"{key} {value:g}" for key, value in losses.items())
+    where = f"{spec.line_of('train.learning_rate')}: train.learning_rate"
+    what = f"training diverged in {epoch}: the loss is no number any more"
+    hint = f"a lower rate than {spec.train.learning_rate:g}, or data of smaller values (data.scale)"
+    return ModelError(what, where=where, found=found, expected="a finite loss", hint=hint)
 
 
 def _slices(count: int, seed: int) -> tuple[Array, Array]:

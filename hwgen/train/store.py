@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hwgen.errors import ModelError, OutputError
-from hwgen.train.inspect import corrupt, read_config, refuse_code
+from hwgen.train.inspect import corrupt, named_in, read_config, refuse_code
 from hwgen.train.legacy import is_old, load_rebuilt
 from hwgen.train.unwrap import unwrap_config
 
@@ -50,10 +52,14 @@ def save_model(model: keras.Model, path: Path, notes: dict[str, Any] | None = No
             _repack(first, final, notes or {})
             final.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path.name}: {error.strerror or error}", where=str(path.parent)) from error
+        raise OutputError(
+            f"cannot write {path.name}: {error.strerror or error}",
+            where=str(path.parent),
+            hint="free some space or choose another folder with --out; a build resumes where it stopped",
+        ) from error
 
 
-def load_model(path: Path, *, trust: bool = False) -> keras.Model:
+def load_model(path: Path, *, trust: bool = False, where: str | None = None) -> keras.Model:
     """Load a `.keras` or `.h5` file (QKeras 0.9 or qkeras-v3), pruning wrappers stripped, not compiled.
 
     Parameters
@@ -61,13 +67,22 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
     path : Path
     trust : bool
         Whether code in the file, or code that it names, may run.
+    where : str, optional
+        The line and key that named the file, for messages.
 
     Raises
     ------
     ModelError
-        If the file is missing, corrupt, of another framework, would run code (without `trust`), or has layers that
-        neither Keras nor QKeras knows.
+        If the file is missing, corrupt, of another framework, would run code (without `trust`), has layers that
+        neither Keras nor QKeras knows, or weights that are not finite.
     """
+    with named_in(where, path):
+        model = _load(path, trust)
+        _refuse_not_finite(model, path)
+    return model
+
+
+def _load(path: Path, trust: bool) -> keras.Model:
     config = read_config(path)
     if not trust:
         refuse_code(config, path)
@@ -87,6 +102,19 @@ def load_model(path: Path, *, trust: bool = False) -> keras.Model:
         raise
     except Exception as error:
         raise _explain(path, error) from error
+
+
+def _refuse_not_finite(model: keras.Model, path: Path) -> None:
+    for layer in model.layers:
+        for variable, values in zip(layer.weights, layer.get_weights(), strict=True):
+            bad = int(np.count_nonzero(~np.isfinite(values))) if values.dtype.kind == "f" else 0
+            if bad:
+                raise ModelError(
+                    f"{layer.name}.{variable.name} is not finite",
+                    where=str(path),
+                    found=f"NaN or infinity in {bad} of {values.size} weights",
+                    expected="finite weights",
+                )
 
 
 def read_notes(path: Path) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def tiny_sv(handshake: str = "valid_ready") -> str:
 def _port(graph: Graph, node: str, name: str, port: str, **extra: object) -> dict:
     t = graph.types[node]
     row = {"name": name, "port": port, "shape": list(t.shape), "elements": t.size, "width": t.fmt.width}
-    return {**row, "signed": t.fmt.signed, "fraction": t.fraction, **extra}
+    return {**row, "beats": 1, "signed": t.fmt.signed, "fraction": t.fraction, **extra}
 
 
 def tiny_design(handshake: str = "valid_ready") -> dict:
@@ -128,15 +128,21 @@ def tiny_design(handshake: str = "valid_ready") -> dict:
     for node, cycle in (("fc1", 1), ("relu1", 1), ("fc2", 2)):
         row = _port(g, node, node, f"tap_{node}_o", cycle=cycle)
         taps.append({"node": row.pop("name"), **row})
+    ready = ("in_ready_o", "out_ready_i") if handshake == "valid_ready" else (None, None)
     return {
         "version": 1,
         "top": "tiny",
+        "io_type": "io_parallel",
         "handshake": handshake,
         "clock": "clk_i",
         "reset": "rst_i",
         "inputs": [_port(g, "x", "x", "in_data_i")],
         "outputs": [_port(g, "fc2", "fc2_out", "out_data_o")],
+        "in_streams": [{"valid": "in_valid_i", "ready": ready[0], "beats": 1, "ports": ["x"]}],
+        "out_streams": [{"valid": "out_valid_o", "ready": ready[1], "beats": 1, "ports": ["fc2_out"]}],
         "taps": taps,
+        "links": [],
+        "fifos": [],
     }
 
 

@@ -183,6 +183,17 @@ def test_other_arff_is_taken_as_it_is(tmp_path):
     np.testing.assert_allclose(np.sort(np.r_[data.x_train, data.x_test].ravel()), np.sort(x.ravel()), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("row", "found"), [("1,2,3,g", "4 values"), ("1,g", "2 values")])
+def test_arff_rows_that_do_not_fit_the_columns(tmp_path, row, found):
+    arff(tmp_path / "other.arff", ["a", "b"])
+    with (tmp_path / "other.arff").open("a") as stream:
+        stream.write(row + "\n")
+    layers = [{"QDense": {"name": "logits", "units": 5}}]
+    with pytest.raises(DataError, match=r"data\.npz: other\.arff:47: the row does not fit") as caught:
+        load_data(spec_of(tmp_path, {"model": {"layers": layers}, "data": {"npz": "other.arff"}}))
+    assert found in str(caught.value) and "3, one for each" in str(caught.value)
+
+
 def test_openml_42468_as_npz_is_known_by_its_features(tmp_path):
     x = np.random.default_rng(0).normal(size=(50, 16)) * 100
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(50) % 3, features=np.array(JET_FEATURES))

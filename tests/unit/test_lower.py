@@ -64,6 +64,13 @@ def test_names() -> None:
     assert identifier("q-dense/1") == "q_dense_1"
     assert identifier("1st") == "n_1st"
     assert identifier("module") == "module_n"
+    assert [identifier(n) for n in ("clk", "axis", "In_Valid", "a_table", "hg_done")] == [
+        "clk_n",
+        "axis_n",
+        "In_Valid_n",
+        "a_table_n",
+        "n_hg_done",
+    ]
     assert identifier("-") == "n"
     names = Names(reserved=["fc1_w"])
     assert names.fresh("fc1_w") == "fc1_w_2"

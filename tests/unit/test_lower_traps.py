@@ -112,9 +112,9 @@ def test_every_quantizer_is_exact_in_qkeras_graph_and_cpp(tmp_path: Path) -> Non
     assert {type(n) for n in graph.nodes} >= {ir.Dense, ir.Scale, ir.Requantize, ir.Lookup, ir.Max, ir.Min, ir.Add}
 
 
-@pytest.mark.gxx
-def test_two_inputs_shared_layers_merges_shapes_and_awkward_names(tmp_path: Path) -> None:
-    """QDense on 2-D input, n-ary merges, broadcasting, one layer called twice; names hls4ml trips over."""
+def merges() -> Any:
+    """Two inputs, QDense on 2-D input, a layer called twice, n-ary merges, broadcasting, all shapes; names that hls4ml
+    or SystemVerilog would trip over."""
     lib = libraries()
     layers = lib.layers
     a, b = lib.keras.Input((2, 3), name="index"), lib.keras.Input((2, 3), name="b-in")
@@ -123,7 +123,7 @@ def test_two_inputs_shared_layers_merges_shapes_and_awkward_names(tmp_path: Path
     total = layers.Add(name="add")([x, y, x, y, y])
     below = layers.Subtract(name="sub")([x, y])
     product = layers.Multiply(name="mul")(
-        [qact("quantized_bits(6,2,alpha=1)")(total), qact("quantized_relu(4,1)")(below)]
+        [qact("quantized_bits(6,2,alpha=1)")(total), qact("quantized_relu(4,1)", "clk")(below)]
     )
     top = layers.Maximum(name="op")([x, y, product])
     low = layers.Minimum(name="axis")([x, y])
@@ -140,9 +140,16 @@ def test_two_inputs_shared_layers_merges_shapes_and_awkward_names(tmp_path: Path
     ends += [layers.Concatenate(axis=2)([layers.Reshape((2, 2, 1, 2))(t) for t in (top, low)])]
     model = lib.keras.Model([a, b], [end, other, outer, x, layers.Flatten()(a), x, *ends])
     set_random_weights(model, 3)
-    spec = make_spec(input={"index": "fixed<5,2>", "b-in": "ufixed<4,1>"})
-    graph = check_exact(model, spec, tmp_path, frames=500)
-    assert {"index", "b_in", "perm", "p", "module_n"} <= set(graph.by_name)
+    return model
+
+
+TWO_INPUTS = {"index": "fixed<5,2>", "b-in": "ufixed<4,1>"}
+
+
+@pytest.mark.gxx
+def test_two_inputs_shared_layers_merges_shapes_and_awkward_names(tmp_path: Path) -> None:
+    graph = check_exact(merges(), make_spec(input=TWO_INPUTS), tmp_path, frames=500)
+    assert {"index", "b_in", "perm", "p", "module_n", "axis_n", "clk_n"} <= set(graph.by_name)
 
 
 @pytest.mark.gxx

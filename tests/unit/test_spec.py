@@ -401,3 +401,20 @@ precision:
     path.write_text(text.replace("bn1: {weight", "fc1: {weight"))
     with pytest.raises(ErrorList, match=r"precision\.layers\.fc1\.weight: a number type where a quantizer belongs"):
         load_spec(path)
+
+
+def test_a_saved_model_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jet_tagger.keras").mkdir()
+    assert only(tmp_path, BROUGHT).what == "the model file is a folder"
+    (tmp_path / "jet_tagger.keras" / "saved_model.pb").touch()
+    error = only(tmp_path, BROUGHT)
+    assert error.what == "the model file is a folder, a TensorFlow SavedModel"
+    assert "model.save" in (error.expected or "")
+
+
+def test_a_set_and_a_file_exclude_each_other_but_for_jets(tmp_path: Path) -> None:
+    (tmp_path / "d.npz").touch()
+    error = only(tmp_path, DIGITS.replace("set: digits", "set: digits\n  npz: d.npz"))
+    assert (line(error), error.what) == (":12: data.npz", "excludes data.set")
+    write(tmp_path, DIGITS.replace("set: digits", "set: jets\n  npz: d.npz"))
+    assert load_spec(tmp_path / "model.yaml").data is not None

@@ -4,10 +4,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from hwgen.errors import ModelError, ProofError, ToolMissing
+from hwgen.errors import ModelError, OutputError, ProofError, ToolMissing
 from hwgen.tools import cache_dir, gxx, verilator
 from hwgen.tools.run import run
 
@@ -125,3 +126,16 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
             gxx.find()
     finally:
         gxx.find.cache_clear()
+
+
+def test_a_full_disk_is_not_the_programs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program says so itself (a write to /dev/full), or there is no room where it wrote."""
+    with pytest.raises(OutputError, match="No space left on device"):
+        run(python("open('/dev/full', 'wb', 0).write(b'x')"), cwd=tmp_path)
+    with pytest.raises(ProofError, match="exit status 3"):
+        run(python("raise SystemExit(3)"), cwd=tmp_path)
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda folder: SimpleNamespace(free=4096 if folder == tmp_path else 1 << 40)
+    )
+    with pytest.raises(OutputError, match=r"No space left on device \(.* failed with exit status 3\)"):
+        run(python("raise SystemExit(3)"), cwd=tmp_path)

@@ -174,6 +174,13 @@ def test_names_keras_does_not_know(tmp_path, train, says):
         train_model(*prepared(tmp_path, {"train": train}))
 
 
+def test_training_that_diverges_is_said(tmp_path):
+    spec, data, model = prepared(tmp_path, {"train": {"learning_rate": 1e30, "float_epochs": 1}})
+    with pytest.raises(ModelError, match=r"train\.learning_rate: training diverged in float epoch 1/1") as caught:
+        train_model(spec, data, model)
+    assert "nan" in str(caught.value) and caught.value.exit_status == 2
+
+
 def test_labels_are_checked_against_a_built_model(tmp_path):
     (tmp_path / "small.py").write_text(
         "import keras\ndef net(): return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name='two')])\n"

@@ -119,6 +119,7 @@ def saved_model(path: Path) -> None:
         ("net.keras", torch_zip, "PyTorch"),
         ("net.pth", b"\x80\x02}q\x00.", "PyTorch"),
         ("net.onnx", b"\x08\x07\x12\x07pytorch", "ONNX"),
+        ("onnx.keras", b"\x08\x08:\xa0\x01", "ONNX"),
         ("net.tflite", b"\x1c\x00\x00\x00TFL3" + bytes(20), "TensorFlow Lite"),
         ("net.keras", b"\x1c\x00\x00\x00TFL3" + bytes(20), "TensorFlow Lite"),
         ("net", saved_model, "SavedModel"),
@@ -243,3 +244,18 @@ def test_weights_that_do_not_fit(tmp_path):
     save_model(network(), path)
     edited(path, lambda config: config["config"]["layers"][1]["config"].update(units=9))
     refused(path)
+
+
+def test_weights_that_are_not_finite(tmp_path):
+    model = network()
+    kernel, bias = model.get_layer("fc1").get_weights()
+    kernel[1, 2] = np.nan
+    model.get_layer("fc1").set_weights([kernel, bias])
+    model.save(tmp_path / "a.keras")
+    refused(tmp_path / "a.keras", "fc1.kernel is not finite", "1 of 32")
+
+
+def test_the_line_that_named_the_file_is_said(tmp_path):
+    (tmp_path / "net.keras").write_bytes(b"\x08\x07\x12\x07pytorch")
+    with pytest.raises(ModelError, match=r"^model.yaml:2: model.file: net.keras: this is an ONNX model"):
+        load_model(tmp_path / "net.keras", where="model.yaml:2: model.file")

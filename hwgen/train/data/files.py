@@ -125,10 +125,30 @@ def _first_word(path: Path) -> str:
     return ""
 
 
+def _check_rows(path: Path, where: str) -> None:
+    """Refuse rows that are too long or too short: SciPy drops what is too much, silently."""
+    columns, in_data = 0, False
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            text = line.strip()
+            if not text or text.startswith("%"):
+                continue
+            if in_data and not any(mark in text for mark in "'\"{") and text.count(",") + 1 != columns:
+                raise DataError(
+                    f"{path.name}:{number}: the row does not fit the columns",
+                    where=where,
+                    found=f"{text.count(',') + 1} values",
+                    expected=f"{columns}, one for each @attribute",
+                )
+            columns += text.lower().startswith("@attribute")
+            in_data = in_data or text.lower().startswith("@data")
+
+
 def _read_arff(path: Path, where: str) -> Raw:
     """Read a table of numbers whose last column, or the one named ``class``, is the label."""
     from scipy.io import arff
 
+    _check_rows(path, where)
     try:
         table, meta = arff.loadarff(path)
     except (arff.ParseArffError, NotImplementedError, StopIteration, ValueError, IndexError) as error:

@@ -30,9 +30,11 @@ def input_shapes(spec: ModelSpec, found: list[Shape]) -> list[Shape]:
             return [tuple(shape) for shape in wanted.values()]
         return [tuple(s) for s in wanted] if isinstance(wanted[0], list | tuple) else [tuple(wanted)]
     if spec.model.file:
-        from hwgen.train.inspect import peek_input_shapes
+        from hwgen.train.inspect import named_in, peek_input_shapes
 
-        return peek_input_shapes(spec.base_dir / spec.model.file) or found
+        path = spec.base_dir / spec.model.file
+        with named_in(f"{spec.line_of('model.file')}: model.file", path):
+            return peek_input_shapes(path) or found
     if spec.model.layers and len(found) == 1:
         return [_for_layers([layer.kind for layer in spec.model.layers], found[0])]
     return found
