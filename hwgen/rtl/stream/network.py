@@ -78,6 +78,11 @@ class Fifo(Stage):
     depth: int = 2
     register: bool = False
 
+    @property
+    def high_bits(self) -> int:
+        """Bits of the high-water mark."""
+        return self.depth.bit_length()
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fork(Stage):
