@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -96,14 +96,14 @@ class Graph:
                 raise GraphError("nothing reads this node", where=node.name)
         return self
 
-    def evaluate(self, inputs: Mapping[str, IntArray], trace: bool = False) -> dict[str, IntArray]:
+    def evaluate(self, inputs: Mapping[str, IntArray], trace: bool | Collection[str] = False) -> dict[str, IntArray]:
         """Compute the network on integers.
 
         Parameters
         ----------
         inputs : {input name: integers (frames, \\*shape)}
-        trace : bool
-            Return every node's integers, not only the outputs'.
+        trace : bool or names
+            Return every node's integers (or those of the nodes named), not only the outputs'.
 
         Raises
         ------
@@ -111,7 +111,8 @@ class Graph:
             If an input is off its format's range.
         """
         given = {node.name: self._checked(node, inputs[node.name]) for node in self.inputs}
-        kept = [n.name for n in (self.nodes if trace else self.outputs) if not isinstance(n, ir.Const)]
+        names = [n.name for n in self.nodes if not isinstance(n, ir.Const)] if trace is True else trace
+        kept = list(names) if names else [n.name for n in self.outputs]
         frames = len(given[self.inputs[0].name])
         block = max(1, EVALUATE_BYTES // (8 * max(1, sum(t.size for t in self.types.values()))))
         blocks = [

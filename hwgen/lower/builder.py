@@ -57,11 +57,11 @@ class GraphBuilder:
     def _check_width(self, node: Node) -> None:
         """Refuse sums that float64 may round: QKeras could then not be compared with integers."""
         bound = 0
-        if isinstance(node, ir.Dense | ir.Scale):
+        if isinstance(node, ir.Dense | ir.Scale | ir.Conv | ir.DepthwiseConv):
             x, w = (self.types[i] for i in node.inputs[:2])
-            products = (
-                max(max_abs(x.lo), max_abs(x.hi)) * max_abs(w.lo) * (w.shape[0] if isinstance(node, ir.Dense) else 1)
-            )
+            axes = {ir.Dense: 1, ir.Conv: 3, ir.DepthwiseConv: 2}.get(type(node), 0)
+            terms = int(np.prod(w.shape[:axes], dtype=np.int64))
+            products = max(max_abs(x.lo), max_abs(x.hi)) * max_abs(w.lo) * terms
             bound = products << max(self.types[node.name].fraction - x.fraction - w.fraction, 0)
         t = self.types[node.name]
         bound = max(bound, max_abs(t.lo), max_abs(t.hi))

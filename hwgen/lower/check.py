@@ -65,17 +65,17 @@ def check_model(model: Any, spec: Any) -> None:
 def _layer_errors(model: Any, precision: Precision) -> list[HwgenError]:
     """Describe every layer call alone."""
     from hwgen.lower.handlers import describe
-    from hwgen.lower.reader import not_quantized
+    from hwgen.lower.reading import not_quantized
 
     errors: list[HwgenError] = []
     for layer, ins, outs in vendor.layer_calls(model):
         found: list[HwgenError] = []
         try:
             for conf in describe(layer, ins, outs):
-                for name in ("weight", "bias") if conf["class_name"] == "Dense" else ():
+                for name in ("weight", "bias") if "weight_quantizer" in conf else ():
                     said = conf[f"{name}_quantizer"] or precision.weight_type(layer.name, name)
                     if conf[f"{name}_data"] is not None and said is None:
-                        found.append(not_quantized(layer.name, name))
+                        found.append(not_quantized(layer.name, name, conf["weight_key"]))
         except HwgenError as error:
             found.append(error)
         errors += [e for e in found if e.render() not in {known.render() for known in errors}]

@@ -7,21 +7,36 @@ A handler returns hls4ml's description of a layer, its quantizers as `WeightRule
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hwgen.errors import ModelError
 from hwgen.lower import vendor
-from hwgen.lower.quantizers import activation_rule, power_of_two, quantizer_text, weight_rule
-
-Conf = dict[str, Any]
-Handler = Callable[[Any, Sequence[Any], Sequence[Any]], tuple[Conf, ...]]
+from hwgen.lower.handlers_common import (
+    Conf,
+    Handler,
+    activation_attrs,
+    describe_as,
+    fold_batchnorm,
+    refuse,
+    values,
+    weights,
+    with_activation,
+)
+from hwgen.lower.handlers_windows import WINDOW_HANDLERS
+from hwgen.lower.quantizers import power_of_two
 
 _NEAREST = {
-    "Conv": "QDense; convolutions need io_stream, which comes in a later version",
-    "Pool": "QDense; pooling needs io_stream, which comes in a later version",
+    "Transpose": "UpSampling2D (nearest), then QConv2D",
+    "3D": "the same layer in 1D or 2D",
+    "Conv": "QConv1D, QConv2D, QDepthwiseConv2D or QSeparableConv2D",
+    "LocallyConnected": "QConv2D",
+    "Adaptive": "AveragePooling2D or MaxPooling2D, with their pool_size",
+    "Pool": "MaxPooling2D; AveragePooling2D, then QActivation",
+    "Cropping": "a QConv2D with padding='valid'",
+    "Octave": "QConv2D",
     "QBatchNormalization": "BatchNormalization (its scale is rounded to a stated grid), or QDenseBatchnorm",
     "LayerNormalization": "BatchNormalization",
     "Normalization": "data.scale and data.offset, which the host applies",
@@ -43,11 +58,6 @@ _NEAREST = {
 }
 
 
-def refuse(layer: Any, what: str, expected: str, key: str = "", found: str | None = None) -> ModelError:
-    """Return the error for a layer that cannot be lowered exactly."""
-    return ModelError(what, where=f"{layer.name}.{key}" if key else str(layer.name), found=found, expected=expected)
-
-
 def unsupported(layer: Any) -> ModelError:
     """Return the error for a layer class hwgen does not know, with the nearest alternative."""
     kind = type(layer).__name__
@@ -56,126 +66,35 @@ def unsupported(layer: Any) -> ModelError:
     return refuse(layer, f"{kind} is not a layer hwgen can lower", nearest or f"one of {known}")
 
 
-def _conf(layer: Any, ins: Sequence[Any], outs: Sequence[Any], class_name: str, **more: Any) -> Conf:
-    return {
-        "name": layer.name,
-        "class_name": class_name,
-        "input_keras_tensor_names": vendor.tensor_names(ins),
-        "output_keras_tensor_names": vendor.tensor_names(outs),
-        "input_shape": [list(t.shape[1:]) for t in ins],
-        "output_shape": list(outs[0].shape[1:]),
-        "keras_layer": str(layer.name),
-        **more,
-    }
-
-
-def _values(variable: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable, dtype=np.float64)
-
-
 def _input(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
     shape = list(outs[0].shape[1:])
     if not shape or None in shape:
         raise refuse(layer, "the input's shape must be fixed", "Input((16,))", found=str(tuple(shape)))
-    conf = _conf(layer, ins, outs, "InputLayer")
+    conf = describe_as(layer, ins, outs, "InputLayer")
     conf["input_shape"] = shape
     return (conf,)
 
 
-def _with_activation(layer: Any, conf: Conf, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    """Append the layer's own ``activation=`` as a node ``<layer>_act``."""
-    activation = _activation_attrs(layer, getattr(layer, "activation", None), "activation")
-    if activation is None:
-        return (conf,)
-    middle = f"{vendor.tensor_names(outs)[0]}_before_activation"
-    conf["output_keras_tensor_names"] = [middle]
-    act = _conf(layer, outs, outs, activation.pop("class_name"), **activation)
-    return conf, act | {
-        "name": f"{layer.name}_act",
-        "input_keras_tensor_names": [middle],
-        "result_goes_here": False,
-    }
-
-
-def _activation_attrs(layer: Any, activation: Any, key: str) -> Conf | None:
-    """Return hls4ml's attributes for an activation: a Keras function or a QKeras quantizer; None for linear."""
-    name = getattr(activation, "__name__", None)
-    if activation is None or name == "linear":
-        return None
-    if hasattr(activation, "get_config") and not isinstance(activation, type):
-        rule = activation_rule(activation, f"{layer.name}.{key}")
-        return {"class_name": "Activation", "activation": "linear", "activation_quantizer": rule}
-    if name == "relu":
-        return {"class_name": "Activation", "activation": "relu", "relu": (0.0, None)}
-    if name in ("sigmoid", "tanh"):
-        return {"class_name": "Activation", "activation": name, "float_function": name}
-    if name == "softmax":
-        return {"class_name": "Softmax", "activation": "softmax", "axis": -1}
-    text = quantizer_text(activation)
-    raise refuse(layer, f"activation {text} cannot be made exact", _nearest_activation(text), key, text)
-
-
-def _nearest_activation(text: str) -> str:
-    for part, better in (("tanh", "quantized_tanh(6)"), ("sigmoid", "quantized_sigmoid(6)")):
-        if part in text:
-            return better
-    return "QActivation with quantized_relu(6) or quantized_bits(8,2,alpha=1)"
-
-
-def _weights(layer: Any) -> Conf:
-    """Return kernel and bias with their quantizers."""
-    kernel = getattr(layer, "kernel_quantizer_internal", None)
-    bias = getattr(layer, "bias_quantizer_internal", None)
-    uses_bias = bool(layer.use_bias)
-    return {
-        "weight_data": _values(layer.kernel),
-        "bias_data": _values(layer.bias) if uses_bias else None,
-        "weight_quantizer": vendor.weight_quantizer(
-            None if kernel is None else weight_rule(kernel, f"{layer.name}.kernel_quantizer")
-        ),
-        "bias_quantizer": vendor.weight_quantizer(
-            weight_rule(bias, f"{layer.name}.bias_quantizer") if bias is not None and uses_bias else None
-        ),
-        "n_in": int(layer.kernel.shape[0]),
-        "n_out": int(layer.kernel.shape[1]),
-        "quantizers": (kernel, bias if uses_bias else None),
-    }
+def _dense_attrs(layer: Any) -> Conf:
+    return weights(layer, "kernel") | {"n_in": int(layer.kernel.shape[0]), "n_out": int(layer.kernel.shape[1])}
 
 
 def _dense(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
     if getattr(layer, "lora_rank", None) or getattr(layer, "quantization_mode", None):
         raise refuse(layer, "Keras' own quantization or LoRA is switched on", "a plain Dense or QDense")
-    return _with_activation(layer, _conf(layer, ins, outs, "Dense", **_weights(layer)), ins, outs)
+    return with_activation(layer, describe_as(layer, ins, outs, "Dense", **_dense_attrs(layer)), ins, outs)
 
 
 def _dense_batchnorm(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    """QKeras folds the batch norm into kernel and bias, in float, and quantizes what comes out."""
-    norm = layer.batchnorm
-    if layer.kernel_quantizer_internal is None:
-        raise refuse(layer, "the folded kernel is not quantized", "kernel_quantizer: quantized_bits(6,0,alpha=1)")
-    if layer.bias_quantizer_internal is None:
-        raise refuse(
-            layer,
-            "the folded bias is not quantized",
-            "bias_quantizer: quantized_bits(8,2,alpha=1)",
-            "bias_quantizer",
-            "none: QKeras then adds a float",
-        )
-    scale = 1.0 / np.sqrt(_values(norm.moving_variance) + norm.epsilon) * _values(norm.gamma)
-    bias = _values(layer.bias) if layer.use_bias else 0.0
-    attrs = _weights(layer)
-    attrs["weight_data"] = scale * attrs["weight_data"]
-    attrs["bias_data"] = scale * (bias - _values(norm.moving_mean)) + _values(norm.beta)
-    rule = weight_rule(layer.bias_quantizer_internal, f"{layer.name}.bias_quantizer")
-    attrs["bias_quantizer"] = vendor.weight_quantizer(rule)
-    attrs["quantizers"] = (layer.kernel_quantizer_internal, layer.bias_quantizer_internal)
-    return _with_activation(layer, _conf(layer, ins, outs, "Dense", **attrs), ins, outs)
+    attrs = _dense_attrs(layer)
+    fold_batchnorm(layer, attrs, "kernel")
+    return with_activation(layer, describe_as(layer, ins, outs, "Dense", **attrs), ins, outs)
 
 
 def _activation(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    attrs = _activation_attrs(layer, layer.activation, "activation")
+    attrs = activation_attrs(layer, layer.activation, "activation")
     attrs = attrs or {"class_name": "Activation", "activation": "linear"}
-    return (_conf(layer, ins, outs, attrs.pop("class_name"), **attrs),)
+    return (describe_as(layer, ins, outs, attrs.pop("class_name"), **attrs),)
 
 
 def _relu(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
@@ -186,7 +105,7 @@ def _relu(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ..
     if slope and power_of_two(slope) is None:
         raise refuse(layer, f"negative_slope={slope} is not a power of two", "negative_slope=0.125", "negative_slope")
     bound = None if top is None or math.isinf(top) else float(top)
-    return (_conf(layer, ins, outs, "Activation", activation="relu", relu=(slope, bound)),)
+    return (describe_as(layer, ins, outs, "Activation", activation="relu", relu=(slope, bound)),)
 
 
 def _batchnorm(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
@@ -194,31 +113,33 @@ def _batchnorm(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Con
     axis = layer.axis[0] if isinstance(layer.axis, list | tuple) else layer.axis
     if axis not in (-1, rank - 1):
         raise refuse(layer, f"axis={axis}: only the last axis can be scaled", "axis=-1", "axis")
-    mean, variance = _values(layer.moving_mean), _values(layer.moving_variance)
-    scale = (_values(layer.gamma) if layer.scale else np.ones_like(mean)) / np.sqrt(variance + layer.epsilon)
-    bias = (_values(layer.beta) if layer.center else np.zeros_like(mean)) - mean * scale
+    mean, variance = values(layer.moving_mean), values(layer.moving_variance)
+    scale = (values(layer.gamma) if layer.scale else np.ones_like(mean)) / np.sqrt(variance + layer.epsilon)
+    bias = (values(layer.beta) if layer.center else np.zeros_like(mean)) - mean * scale
     n_in = int(np.prod(outs[0].shape[1:]))
     return (
-        _conf(layer, ins, outs, "BatchNormalization", n_in=n_in, n_filt=len(mean), scale_data=scale, bias_data=bias),
+        describe_as(
+            layer, ins, outs, "BatchNormalization", n_in=n_in, n_filt=len(mean), scale_data=scale, bias_data=bias
+        ),
     )
 
 
 def _reshape(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    return (_conf(layer, ins, outs, "Reshape", target_shape=list(outs[0].shape[1:])),)
+    return (describe_as(layer, ins, outs, "Reshape", target_shape=list(outs[0].shape[1:])),)
 
 
 def _permute(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    return (_conf(layer, ins, outs, "Transpose", perm=[int(d) - 1 for d in layer.dims]),)
+    return (describe_as(layer, ins, outs, "Transpose", perm=[int(d) - 1 for d in layer.dims]),)
 
 
 def _identity(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
-    return (_conf(layer, ins, outs, "Activation", activation="linear"),)
+    return (describe_as(layer, ins, outs, "Activation", activation="linear"),)
 
 
 def _softmax(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
     if layer.axis not in (-1, len(outs[0].shape) - 1):
         raise refuse(layer, f"axis={layer.axis}: softmax over the last axis only", "axis=-1", "axis")
-    return (_conf(layer, ins, outs, "Softmax", activation="softmax", axis=-1),)
+    return (describe_as(layer, ins, outs, "Softmax", activation="softmax", axis=-1),)
 
 
 def _merge(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ...]:
@@ -245,7 +166,7 @@ def _merge(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, .
             last = len(todo) == 2
             name = str(layer.name) if last else f"{layer.name}_{level}_{i // 2}"
             out = result if last else f"{result}_{level}_{i // 2}"
-            conf = _conf(layer, ins, outs, **attrs) | {"name": name, "input_keras_tensor_names": todo[i : i + 2]}
+            conf = describe_as(layer, ins, outs, **attrs) | {"name": name, "input_keras_tensor_names": todo[i : i + 2]}
             confs.append(conf | {"output_keras_tensor_names": [out], "result_goes_here": last})
             paired.append(out)
         todo = paired + todo[len(todo) - len(todo) % 2 :]
@@ -280,6 +201,7 @@ HANDLERS: dict[str, Handler] = {
     f"{_KERAS}.core.identity.Identity": _identity,
     **{f"{_KERAS}.regularization.{name}": _identity for name in _DROPOUTS + _SPATIAL},
     **{f"{_KERAS}.merging.{name.lower()}.{name}": _merge for name in _MERGES},
+    **WINDOW_HANDLERS,
 }
 """Handlers by the layer class's full name, as hls4ml's own registry has them."""
 

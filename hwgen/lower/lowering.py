@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,15 @@ from hwgen.errors import HwgenError, ModelError, SpecError
 from hwgen.fixed import FixedPoint, Overflow
 from hwgen.ir import nodes as ir
 from hwgen.ir.graph import Graph
+from hwgen.ir.passes import drop_reshapes, fold_padding, sink_reshapes
 from hwgen.lower import vendor
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.handlers import HANDLERS, describe
 from hwgen.lower.names import Label, Names
 from hwgen.lower.precision import Precision, host_format
 from hwgen.lower.quantizers import ActivationRule
-from hwgen.lower.reader import Reading, label, read_model_graph
+from hwgen.lower.reader import read_model_graph
+from hwgen.lower.reading import Reading, label
 from hwgen.lower.softmax import emit_argmax, emit_softmax, softmax_error
 
 HIDDEN = "__"
@@ -81,7 +83,7 @@ def analyse(model: Any, spec: Any) -> Analysis:
     tensors = {name: conf["name"] for conf in layers for name in conf["output_keras_tensor_names"]}
     read_model_graph(vendor.make_model_graph(layers, inputs, outputs), reading)
     logits, ends = _finish_outputs(reading, outputs, getattr(spec.model, "output", None) or "logits")
-    graph = reading.builder.graph(str(spec.model.name))
+    graph = _tidied(reading.builder.graph(str(spec.model.name)), logits)
     for kind, start, end in ends:
         if kind == "softmax":
             error, flips = softmax_error(graph, start, end)
@@ -89,7 +91,13 @@ def analyse(model: Any, spec: Any) -> Analysis:
                 f"{end}: tables of 16 fractional bits; over 1,000 random frames off float64 by at most {error:.2e}, "
                 f"{flips} argmaxes differ"
             )
-    return Analysis(graph, reading, {t: reading.values[n] for t, n in tensors.items() if n in reading.values}, logits)
+    known = {t: reading.values[n] for t, n in tensors.items() if reading.values.get(n) in graph.by_name}
+    return Analysis(graph, reading, known, logits)
+
+
+def _tidied(graph: Graph, logits: Collection[str] = ()) -> Graph:
+    """Apply the passes that make hardware cheaper and leave every integer as it is."""
+    return fold_padding(drop_reshapes(sink_reshapes(graph), logits)).verify()
 
 
 def graph_of(model_graph: Any, name: str, input_formats: Mapping[str, FixedPoint]) -> Graph:
@@ -106,7 +114,7 @@ def graph_of(model_graph: Any, name: str, input_formats: Mapping[str, FixedPoint
     reading = Reading(GraphBuilder(Names(reserved=labels)), Precision(None), input_formats)
     read_model_graph(model_graph, reading)
     _finish_outputs(reading, list(model_graph.outputs), "logits")
-    return reading.builder.graph(name)
+    return _tidied(reading.builder.graph(name))
 
 
 def _rename(layers: list[dict[str, Any]], inputs: list[str], outputs: list[str], top: str) -> Names:
@@ -169,6 +177,13 @@ def _finish_outputs(reading: Reading, outputs: list[str], wanted: str) -> tuple[
                 where=name.removesuffix(HIDDEN),
                 expected=f"end in the layer before it (train from logits), or in QActivation quantized_{function}(8)",
             )
+        if name in reading.averages:
+            average = reading.averages[name]
+            raise ModelError(
+                f"the network ends in an average of {int(average.divisor.max())} elements: not a binary number",
+                where=average.layer,
+                expected="add a QActivation after it, as quantized_bits(8,2,alpha=1)",
+            )
         node = result = reading.values[name]
         if wanted == "argmax" and builder.types[node].shape[-1] > 1:
             result = emit_argmax(builder, node)
@@ -208,11 +223,21 @@ def lower_model(model: Any, spec: Any, progress: Progress = lambda message, frac
             analysis = analyse(model, spec)
         except HwgenError as error:
             raise located(error, spec) from error
-    graph, weights = analysis.graph, {}
-    for node in graph.nodes:
-        if isinstance(node, ir.Dense) and isinstance(kernel := graph.by_name[node.inputs[1]], ir.Const):
-            layer = analysis.reading.layer_of.get(node.name)
-            if layer is not None:
-                weights[layer] = (int(kernel.value.size), int(np.count_nonzero(kernel.value)))
+    graph = analysis.graph
+    weights = _weight_counts(analysis)
     sparsity = {layer: 1 - nonzero / size for layer, (size, nonzero) in weights.items()}
     return Lowered(graph, hls_layers(graph).configuration, analysis.reading.notes, sparsity, weights)
+
+
+def _weight_counts(analysis: Analysis) -> dict[str, tuple[int, int]]:
+    """Return each layer's number of weights and of non-zero ones; a layer called twice counts once."""
+    kernels: dict[str, dict[bytes, tuple[int, int]]] = {}
+    for node in analysis.graph.nodes:
+        layer = analysis.reading.layer_of.get(node.name)
+        if layer is None or not isinstance(node, ir.Dense | ir.Conv | ir.DepthwiseConv):
+            continue
+        kernel = analysis.graph.by_name[node.inputs[1]]
+        if isinstance(kernel, ir.Const):
+            counts = (int(kernel.value.size), int(np.count_nonzero(kernel.value)))
+            kernels.setdefault(layer, {})[repr(kernel.value.shape).encode() + kernel.value.tobytes()] = counts
+    return {layer: (sum(s for s, _ in own.values()), sum(n for _, n in own.values())) for layer, own in kernels.items()}

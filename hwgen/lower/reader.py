@@ -3,115 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hwgen.errors import ModelError, NumericsError
-from hwgen.fixed import FixedPoint, Overflow, shift_round
+from hwgen.errors import ModelError
 from hwgen.ir import nodes as ir
 from hwgen.lower import vendor
 from hwgen.lower.activations import emit_relu, emit_rule, emit_table
-from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.coefficients import round_coefficients
-from hwgen.lower.names import Label, identifier
-from hwgen.lower.precision import Precision
-from hwgen.lower.quantizers import activation_rule, on_grid, weight_rule
-
-
-@dataclass
-class Reading:
-    """State of one reading: the graph so far, what each hls4ml tensor became, notes for the report.
-
-    Parameters
-    ----------
-    values : dict
-        hls4ml output name to graph node.
-    functions : dict
-        hls4ml output name to a float function still to be tabulated with the quantizer that follows.
-    scales : dict
-        Batch norm layer to its rounded coefficients (scale, bias) as floats: the reference uses them too.
-    """
-
-    builder: GraphBuilder
-    precision: Precision
-    input_formats: Mapping[str, FixedPoint]
-    values: dict[str, str] = field(default_factory=dict)
-    functions: dict[str, str] = field(default_factory=dict)
-    softmax: set[str] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-    scales: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = field(default_factory=dict)
-    layer_of: dict[str, str] = field(default_factory=dict)
-
-    def operand(self, node: Any, index: int = 0) -> str:
-        """Return the graph node of an operand; a pending float function there is an error."""
-        name = node.inputs[index]
-        if name in self.functions:
-            raise ModelError(
-                f"{self.functions[name]} must be followed by a quantizer",
-                where=name.rstrip("_"),
-                found=f"its result goes to {label(node)}",
-                expected=f"QActivation with quantized_{self.functions[name]}(6), or a QActivation after it",
-            )
-        if name in self.softmax:
-            raise ModelError(
-                "softmax is supported at the end of a network only", where=label(node), expected="no softmax here"
-            )
-        return self.values[name]
-
-
-def label(node: Any) -> Label:
-    """Return the name a node has in the graph."""
-    return Label(node.get_attr("label") or identifier(node.name))
-
-
-def read_model_graph(graph: Any, reading: Reading) -> None:
-    """Read every node of a ModelGraph, in order.
-
-    Parameters
-    ----------
-    graph : hls4ml.model.ModelGraph
-        After the neutral passes.
-    """
-    for node in graph.get_layers():
-        kind = node.class_name
-        if kind not in READERS:
-            raise ModelError(f"hls4ml made a {kind} of it, which hwgen does not know", where=label(node))
-        layer = reading.layer_of[label(node)] = str(node.get_attr("keras_layer", label(node)))
-        result = READERS[kind](node, reading)
-        if result is not None:
-            fmt = reading.precision.result(layer, kind in COMPUTING)
-            if fmt is not None and node.get_attr("result_goes_here", True):
-                result = force(reading, result, fmt, f"{label(node)}_result", layer, "result")
-            reading.values[node.outputs[0]] = result
-
-
-def force(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: str, key: str) -> str:
-    """Bring x into a type that a user forces; one that can wrap is an error unless allow_wrap.
-
-    Raises
-    ------
-    NumericsError
-        Naming the layer and a type that cannot wrap.
-    """
-    t = reading.builder.types[x]
-    if fmt.overflow in (Overflow.WRAP, Overflow.SAT_ZERO) and not reading.precision.allow_wrap:
-        shift = t.fraction - fmt.fraction
-        low = int(shift_round(t.lo, shift, fmt.rounding).min())
-        high = int(shift_round(t.hi, shift, fmt.rounding).max())
-        if not fmt.holds(low, high):
-            safe = FixedPoint.for_range(low, high, fmt.fraction)
-            if fmt.signed and not safe.signed:
-                safe = FixedPoint(safe.width + 1, safe.integer + 1)
-            raise NumericsError(
-                f"{key} can overflow",
-                where=f"precision.layers.{layer}.{key}",
-                found=f"{fmt}; the layer reaches {t.fmt.lsb * int(t.lo.min()):g} to {t.fmt.lsb * int(t.hi.max()):g}",
-                expected=str(safe),
-                hint="or precision.allow_wrap: true, which models the wrapping exactly",
-            )
-    return reading.builder.requantize(name, x, fmt)
+from hwgen.lower.quantizers import ActivationRule, activation_rule
+from hwgen.lower.reader_windows import WINDOW_READERS
+from hwgen.lower.reading import Average, Reading, accumulator, divide, force, label, read_weight
 
 
 def _input(node: Any, reading: Reading) -> str:
@@ -119,57 +22,17 @@ def _input(node: Any, reading: Reading) -> str:
     return reading.builder.add(ir.Input, label(node), shape=shape, fmt=reading.input_formats[node.name])
 
 
-def _weight(node: Any, reading: Reading, name: str, layer: str) -> tuple[Any, int]:
-    """Return a weight's integers and their binary point, by its quantizer, else by the type given for it."""
-    data = node.weights[name].data_unquantized
-    rule, foreign = vendor.node_rule(node, name)
-    if rule is None and foreign is not None:
-        rule = weight_rule(foreign, f"{layer}.{name}_quantizer")
-    if rule is not None:
-        return rule.apply(np.asarray(data, dtype=np.float64)), rule.fraction
-    fmt = reading.precision.weight_type(layer, name)
-    if fmt is None:
-        raise not_quantized(layer, name)
-    return on_grid(data, fmt, f"{layer}.{name}"), fmt.fraction
-
-
-def not_quantized(layer: str, name: str) -> ModelError:
-    """Return the error for a float ``weight`` or ``bias``."""
-    quantizer = "kernel_quantizer" if name == "weight" else "bias_quantizer"
-    return ModelError(
-        f"the {name} is not quantized",
-        where=f"{layer}.{quantizer}",
-        found="floats",
-        expected=f"QDense with {quantizer}: quantized_bits(6,0,alpha=1)",
-        hint=f"or, if the floats are on a grid already, its type in precision.layers.{layer}.{name}",
-    )
-
-
 def _dense(node: Any, reading: Reading) -> str:
     builder, layer = reading.builder, reading.layer_of[label(node)]
     x = reading.operand(node)
-    weight, fraction = _weight(node, reading, "weight", layer)
+    weight, fraction = read_weight(node, reading, "weight", layer)
     operands = [x, builder.const(f"{label(node)}_w", weight, fraction)]
     if node.get_attr("bias_data") is not None:
-        bias, fraction = _weight(node, reading, "bias", layer)
+        bias, fraction = read_weight(node, reading, "bias", layer)
         operands.append(builder.const(f"{label(node)}_b", bias, fraction))
     result = builder.add(ir.Dense, label(node), *operands)
     accum = reading.precision.accum(layer)
-    return result if accum is None else _accumulator(reading, result, accum, label(node), layer)
-
-
-def _accumulator(reading: Reading, x: str, fmt: FixedPoint, name: str, layer: str) -> str:
-    """Check an accumulator type: it may be wider than needed, and may wrap if allowed, but never round a product."""
-    t = reading.builder.types[x]
-    if fmt.fraction < t.fraction or fmt.overflow is not Overflow.WRAP:
-        why = "would saturate in between" if fmt.overflow is not Overflow.WRAP else "would round every product"
-        raise NumericsError(
-            f"an accumulator of {fmt} {why}, and the result would then depend on the order of the sum",
-            where=f"precision.layers.{layer}.accum",
-            found=str(fmt),
-            expected=f"at least {max(t.fraction, 0)} fractional bits and no saturation: {t.fmt}",
-        )
-    return force(reading, x, fmt, f"{name}_accum", layer, "accum")
+    return result if accum is None else accumulator(reading, result, accum, label(node), layer)
 
 
 def _batchnorm(node: Any, reading: Reading) -> str:
@@ -204,6 +67,8 @@ def _activation(node: Any, reading: Reading) -> str | None:
         source = reading.functions[node.inputs[0]]
         before = reading.values[f"{node.inputs[0]} before"]
         return emit_table(reading.builder, before, source, rule, label(node))
+    if node.inputs[0] in reading.averages:
+        return _activated_average(node, reading, rule)
     x = reading.operand(node)
     if rule is not None:
         return emit_rule(reading.builder, x, rule, label(node))
@@ -219,14 +84,39 @@ def _activation(node: Any, reading: Reading) -> str | None:
     raise ModelError(f"activation {node.get_attr('activation')} cannot be made exact", where=label(node))
 
 
+def _activated_average(node: Any, reading: Reading, rule: ActivationRule | None) -> str | None:
+    """Divide a sum where a quantizer says how to round; pass it on through what changes nothing."""
+    average = reading.averages[node.inputs[0]]
+    if rule is None and node.get_attr("float_function") is None and node.get_attr("activation") == "linear":
+        reading.averages[node.outputs[0]] = average
+        return None
+    if rule is not None and rule.sign is not None:
+        return emit_rule(reading.builder, average.total, rule, label(node))
+    if rule is None or not rule.plain:
+        raise ModelError(
+            "an average must be rounded by a plain quantizer",
+            where=label(node),
+            found=rule.text if rule else str(node.get_attr("activation")),
+            expected=f"quantized_bits(8,2,alpha=1) or quantized_relu(6) right after {average.layer}",
+        )
+    return divide(reading, average, rule.fmt, rule.clamp, label(node))
+
+
 def _softmax(node: Any, reading: Reading) -> str:
     x = reading.operand(node)
     reading.softmax.add(node.outputs[0])
     return x
 
 
-def _reshape(node: Any, reading: Reading) -> str:
+def _reshape(node: Any, reading: Reading) -> str | None:
     shape = tuple(int(d) for d in node.get_attr("target_shape"))
+    if node.inputs[0] in reading.averages:
+        average = reading.averages[node.inputs[0]]
+        before = reading.builder.types[average.total].shape
+        divisor = np.broadcast_to(average.divisor, before).reshape(shape)
+        total = reading.builder.add(ir.Reshape, f"{label(node)}_sum", average.total, shape=shape)
+        reading.averages[node.outputs[0]] = Average(total, divisor, average.layer)
+        return None
     x = reading.operand(node)
     return (
         x if reading.builder.types[x].shape == shape else reading.builder.add(ir.Reshape, label(node), x, shape=shape)
@@ -269,8 +159,35 @@ READERS: dict[str, Callable[[Any, Reading], str | None]] = {
     "Transpose": _transpose,
     "Merge": _merge,
     "Concatenate": _concatenate,
+    **WINDOW_READERS,
 }
 """What becomes of each hls4ml node class."""
 
-COMPUTING = frozenset({"Dense", "BatchNormalization", "Merge"})
+COMPUTING = frozenset(
+    {"Dense", "BatchNormalization", "Merge", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"}
+)
 """Classes whose result the network-wide ``precision.result`` applies to."""
+
+
+def read_model_graph(graph: Any, reading: Reading) -> None:
+    """Read every node of a ModelGraph, in order.
+
+    Parameters
+    ----------
+    graph : hls4ml.model.ModelGraph
+        After the neutral passes.
+    """
+    for node in graph.get_layers():
+        kind = node.class_name
+        if kind not in READERS:
+            raise ModelError(f"hls4ml made a {kind} of it, which hwgen does not know", where=label(node))
+        layer = reading.layer_of[label(node)] = str(node.get_attr("keras_layer", label(node)))
+        result = READERS[kind](node, reading)
+        fmt = reading.precision.result(layer, kind in COMPUTING)
+        if result is None and fmt is not None and node.outputs[0] in reading.averages:
+            average = reading.averages.pop(node.outputs[0])
+            reading.values[node.outputs[0]] = divide(reading, average, fmt, None, f"{label(node)}_result")
+        if result is not None:
+            if fmt is not None and node.get_attr("result_goes_here", True):
+                result = force(reading, result, fmt, f"{label(node)}_result", layer, "result")
+            reading.values[node.outputs[0]] = result

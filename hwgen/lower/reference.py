@@ -19,7 +19,8 @@ from hwgen.train.env import mend_qkeras
 
 Array = np.ndarray[Any, Any]
 BATCH = 4096
-"""Frames run at once: bounds the memory."""
+BATCH_BYTES = 256 << 20
+"""Frames run at once, at most, and memory for every layer's result: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class QKerasReference:
                 self._steps = _steps(model, self._analysis)
         self._inputs = {t: n for t, n in self._analysis.tensors.items() if isinstance(graph.by_name.get(n), ir.Input)}
         self._outputs = vendor.tensor_names(vendor.functional(model).outputs)
+        sizes = sum(t.size for t in graph.types.values())
+        self._batch = max(1, min(BATCH, BATCH_BYTES // (8 * max(sizes, 1))))
 
     def run(self, inputs: Mapping[str, IntArray], *, trace: bool = False) -> dict[str, IntArray]:
         """Run the model on integers.
@@ -72,11 +75,11 @@ class QKerasReference:
         ProofError
             If a result is not on the graph's grid.
         """
-        frames = len(next(iter(inputs.values())))
+        frames, step = len(next(iter(inputs.values()))), self._batch
         if not frames:  # a network without data has no test set
             return {o.name: np.zeros((0, *self._graph.types[o.name].shape), np.int64) for o in self._graph.outputs}
         parts = [
-            self._run_batch({k: v[i : i + BATCH] for k, v in inputs.items()}, trace) for i in range(0, frames, BATCH)
+            self._run_batch({k: v[i : i + step] for k, v in inputs.items()}, trace) for i in range(0, frames, step)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -101,7 +104,7 @@ class QKerasReference:
     def _to_ints(self, values: Array, name: str) -> IntArray:
         """Return float64 values as integers of the graph's node; they must be on its grid, exactly."""
         t = self._graph.types[name]
-        scaled = np.ldexp(values, t.fraction)
+        scaled = np.ldexp(values.reshape(len(values), *t.shape), t.fraction)
         ints = np.rint(scaled)
         if not np.array_equal(ints, scaled):
             worst = np.unravel_index(int(np.abs(ints - scaled).argmax()), scaled.shape)
@@ -150,11 +153,13 @@ def _function(layer: Any, analysis: Analysis) -> Callable[..., Array]:
         scale, bias = reading.scales[layer.name]
         core: Callable[..., Array] = lambda x: x * scale + bias  # noqa: E731
         after = None
-    elif kind == "Softmax" or (vendor.is_softmax(getattr(layer, "activation", None)) and not hasattr(layer, "kernel")):
+    elif kind == "Softmax" or (vendor.is_softmax(getattr(layer, "activation", None)) and not vendor.has_weights(layer)):
         return lambda x: x
     else:
         core, after = vendor.float64_layer(layer)
-    forced = [reading.precision.accum(layer.name)] if hasattr(layer, "kernel") else []
+    if layer.name in reading.counts:
+        core = _exact_average(core, *reading.counts[layer.name])
+    forced = [reading.precision.accum(layer.name)] if vendor.has_weights(layer) else []
     forced.append(reading.precision.result(layer.name, _computes(kind)))
     types = [fmt for fmt in forced if fmt is not None]
 
@@ -167,18 +172,25 @@ def _function(layer: Any, analysis: Analysis) -> Callable[..., Array]:
     return apply
 
 
+def _exact_average(core: Callable[..., Array], counts: Array, fraction: int) -> Callable[..., Array]:
+    """Return Keras' average, taken to the nearest exact quotient: a sum on the operand's grid, divided once.
+
+    Keras may multiply by 1/count instead: half an LSB could then fall to either side.
+    """
+    uniform = int(counts.flat[0]) if (counts == counts.flat[0]).all() else None
+
+    def average(x: Array) -> Array:
+        value = core(x)
+        count = uniform if uniform is not None else counts.reshape(*value.shape[1:-1], 1)
+        total = np.rint(np.ldexp(value * count, fraction))
+        return np.asarray(np.ldexp(total, -fraction) / count)
+
+    return average
+
+
 def _computes(kind: str) -> bool:
-    return kind in (
-        "QDense",
-        "Dense",
-        "QDenseBatchnorm",
-        "BatchNormalization",
-        "Add",
-        "Subtract",
-        "Multiply",
-        "Maximum",
-        "Minimum",
-    )
+    merges = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
+    return "Conv" in kind or kind in ("QDense", "Dense", "QDenseBatchnorm", "BatchNormalization", *merges)
 
 
 __all__ = ["FixedPoint", "QKerasReference"]

@@ -128,8 +128,13 @@ def is_softmax(activation: Any) -> bool:
     return getattr(activation, "__name__", "") == "softmax"
 
 
+def has_weights(layer: Any) -> bool:
+    """Return whether a layer multiplies by a kernel."""
+    return any(hasattr(layer, key) for key in ("kernel", "depthwise_kernel"))
+
+
 def float64_layer(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
-    """Return a copy of `layer` in float64 as a function of arrays, and its own activation apart if it has a kernel.
+    """Return a copy of `layer` in float64 as a function of arrays, and apart from it an activation of its own.
 
     Call it, and what it returns, inside `float64`.
     """
@@ -141,7 +146,7 @@ def float64_layer(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any] | 
     clone.build(shapes[0] if len(shapes) == 1 else shapes)
     clone.set_weights([np.asarray(w, dtype=np.float64) for w in layer.get_weights()])
     activation = None
-    if hasattr(clone, "kernel"):
+    if has_weights(clone) or hasattr(clone, "average_quantizer"):
         activation, clone.activation = clone.activation, None
         if is_softmax(activation) or getattr(activation, "__name__", "") == "linear":
             activation = None

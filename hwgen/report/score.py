@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from hwgen.train.data import DataSet
 
 
+WEIGHTED = (ir.Dense, ir.Conv, ir.DepthwiseConv)
+"""Kinds whose second operand is a kernel."""
+
+
 def graph_score(spec: ModelSpec, data: DataSet, graph: Graph, outputs: dict[str, IntArray]) -> float:
     """Return the metric of integer outputs on the test set.
 
@@ -52,7 +56,7 @@ def weight_counts(graph: Graph) -> dict[str, Any]:
     """Return the number of weights and of non-zero ones, in all and by layer, of the integers."""
     layers = {}
     for node in graph.nodes:
-        weight = graph.by_name[node.inputs[1]] if isinstance(node, ir.Dense) else None
+        weight = graph.by_name[node.inputs[1]] if isinstance(node, WEIGHTED) else None
         if isinstance(weight, ir.Const):
             layers[node.name] = {"weights": weight.value.size, "nonzero": int(np.count_nonzero(weight.value))}
     total = {key: sum(layer[key] for layer in layers.values()) for key in ("weights", "nonzero")}

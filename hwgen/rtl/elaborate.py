@@ -1,7 +1,7 @@
 """From a `Graph` to the scalar `Program`, and which module (group) computes what.
 
 A *group* is one SystemVerilog module: a node that computes, with the re-quantizers and tables that follow it
-alone. Wiring (Reshape, Transpose, Concat, Output) costs nothing and belongs to no group.
+alone. Wiring (Reshape, Transpose, Concat, Pad, Upsample, Output) costs nothing and belongs to no group.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
+from hwgen.rtl import window_rules  # noqa: F401  (it registers its node kinds)
 from hwgen.rtl.elaboration import Elaboration
 from hwgen.rtl.rules import lower_node
 from hwgen.rtl.wires import Align, Literal, Program, Term
 
-WIRING = (ir.Reshape, ir.Transpose, ir.Concat, ir.Output)
+WIRING = (ir.Reshape, ir.Transpose, ir.Concat, ir.Pad, ir.Upsample, ir.Output)
 FOLLOWERS = (ir.Requantize, ir.Lookup)
 
 

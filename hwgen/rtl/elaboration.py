@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from hwgen.fixed import Rounding
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
+from hwgen.rtl.adder_graph import AdderGraph, solve
 from hwgen.rtl.wires import MulConst, Program, Term
 
 Terms = np.ndarray[Any, Any]
@@ -28,6 +29,14 @@ class Elaboration:
     strategy: Callable[[str], str]
     cache: Path | None = None
     hard_dc: int = -1
+    solved: dict[tuple[bytes, tuple[tuple[int, int], ...]], AdderGraph] = field(default_factory=dict)
+
+    def solution(self, kernel: np.ndarray[Any, Any], ranges: list[tuple[int, int]]) -> AdderGraph:
+        """Return the adder graph of a kernel: equal problems, as at the places of a convolution, are solved once."""
+        key = (repr(kernel.shape).encode() + kernel.tobytes(), tuple(ranges))
+        if key not in self.solved:
+            self.solved[key] = solve(kernel, ranges, self.cache, self.hard_dc)
+        return self.solved[key]
 
     def terms(self, name: str, shape: tuple[int, ...] | None = None) -> Terms:
         """Return a tensor's terms in its shape, as its consumers see them."""

@@ -10,6 +10,7 @@ from typing import Any
 from hwgen.errors import NumericsError
 from hwgen.files import FileSet, json_bytes
 from hwgen.ir import Graph
+from hwgen.ir.unrolled import check_unrolled
 from hwgen.rtl.elaborate import elaborate
 from hwgen.rtl.emit_top import axis_text, design_document, layer_text, ports_document, table_text, top_text
 from hwgen.rtl.layer_plan import LayerModule, layer_modules
@@ -83,6 +84,7 @@ def plan(graph: Graph, options: RtlOptions) -> Plan:
     def strategy(name: str) -> str:
         return options.layer_strategy.get(name, options.strategy)
 
+    check_unrolled(graph)
     program, groups = elaborate(graph, strategy, options.cache)
     _check_widths(graph, program)
     sinks = [t.wire for node in graph.outputs for t in program.tensors[node.name]]

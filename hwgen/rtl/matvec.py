@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.rtl.adder_graph import solve
 from hwgen.rtl.elaboration import Elaboration, at_shift
 from hwgen.rtl.wires import Literal, MulConst, Term
 
@@ -19,8 +18,15 @@ def constant_matvec(
     half: int,
     bounds: list[tuple[int, int]],
     state: Elaboration,
+    ranges: list[tuple[int, int]] | None = None,
 ) -> list[Term]:
-    """Return ``x @ kernel + constants`` (with `half` added as an offset), one term per column."""
+    """Return ``x @ kernel + constants`` (with `half` added as an offset), one term per column.
+
+    Parameters
+    ----------
+    ranges : (lo, hi) of the wires of `x`, optional
+        Wider than they are, so that products with equal weights have one solution; None: the wires' own.
+    """
     program, group = state.program, state.groups[name]
     live = [i for i, t in enumerate(x) if not isinstance(program.ops[t.wire], Literal) and kernel[i].any()]
     constants = list(constants)
@@ -33,7 +39,9 @@ def constant_matvec(
     if state.strategy(name) == "latency":
         sums = _plain_products(scaled, [x[i].wire for i in live], state, group)
     else:
-        sums = _shared_adders(scaled, [x[i].wire for i in live], bounds, constants, state, group)
+        wires = [x[i].wire for i in live]
+        known = [ranges[i] if ranges else (program.ops[x[i].wire].lo, program.ops[x[i].wire].hi) for i in live]
+        sums = _shared_adders(scaled, wires, known, bounds, constants, state, group)
     result = []
     for (total, negated), constant, (lo, hi) in zip(sums, constants, bounds, strict=True):
         if total is None:
@@ -59,18 +67,16 @@ Sums = list[tuple[Term | None, bool]]
 def _shared_adders(
     kernel: np.ndarray[Any, Any],
     wires: list[int],
+    ranges: list[tuple[int, int]],
     bounds: list[tuple[int, int]],
     constants: list[int],
     state: Elaboration,
     group: str,
 ) -> Sums:
     """Emit the shared shift-and-add graph of `kernel`; a sum may come out negated."""
-    program = state.program
     if not kernel.size or not kernel.any():
         return [(None, False)] * kernel.shape[1]
-    solution = solve(
-        kernel.astype(np.int64), [(program.ops[w].lo, program.ops[w].hi) for w in wires], state.cache, state.hard_dc
-    )
+    solution = state.solution(kernel.astype(np.int64), ranges)
     final: dict[int, tuple[int, int]] = {}
     for j, (index, shift, negated) in enumerate(solution.outputs):
         if index is not None:
@@ -126,11 +132,12 @@ def _plain_products(kernel: np.ndarray[Any, Any], wires: list[int], state: Elabo
                 op = program.ops[wire]
                 ends = (op.lo * weight, op.hi * weight)
                 level.append(Term(program.add(MulConst(lo=min(ends), hi=max(ends), group=group, a=wire, const=weight))))
-        result.append((_sum_tree(level, state, group), False))
+        result.append((sum_tree(level, state, group), False))
     return result
 
 
-def _sum_tree(level: list[Term], state: Elaboration, group: str) -> Term | None:
+def sum_tree(level: list[Term], state: Elaboration, group: str) -> Term | None:
+    """Return the sum of terms as a balanced tree, None of none."""
     while len(level) > 1:
         pairs = [state.program.add_sub(level[k], level[k + 1], False, group) for k in range(0, len(level) - 1, 2)]
         level = pairs + level[len(level) - len(level) % 2 :]

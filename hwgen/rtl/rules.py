@@ -102,11 +102,14 @@ def _(node: ir.Requantize, state: Elaboration) -> object:
     same_group = state.groups.get(x_name) == state.groups[node.name]
     terms = state.program.tensors[x_name] if same_group else list(state.terms(x_name).ravel())
     return [
-        _requantize(node, term, shift, bound, state) for term, bound in zip(terms, state.bound(node.name), strict=True)
+        requantize_term(node, term, shift, bound, state)
+        for term, bound in zip(terms, state.bound(node.name), strict=True)
     ]
 
 
-def _requantize(node: ir.Requantize, term: Term, shift: int, bound: tuple[int, int], state: Elaboration) -> Term:
+def requantize_term(
+    node: ir.Requantize | ir.Divide, term: Term, shift: int, bound: tuple[int, int], state: Elaboration
+) -> Term:
     """Round, saturate and clamp one element; nothing is emitted where nothing can change."""
     program, group, fmt = state.program, state.groups[node.name], node.fmt
     op = program.ops[term.wire]
@@ -241,7 +244,8 @@ def _term_range(term: Term, state: Elaboration) -> tuple[int, int]:
     return op.lo << term.shift, op.hi << term.shift
 
 
-def _larger(a: Term, b: Term, state: Elaboration, group: str) -> Term:
+def larger(a: Term, b: Term, state: Elaboration, group: str) -> Term:
+    """Return the larger of two terms."""
     (al, ah), (bl, bh) = _term_range(a, state), _term_range(b, state)
     return select(a, b, a, b, (max(al, bl), max(ah, bh)), state, group)
 
@@ -249,7 +253,7 @@ def _larger(a: Term, b: Term, state: Elaboration, group: str) -> Term:
 @lower_node.register
 def _(node: ir.Max, state: Elaboration) -> object:
     group = state.groups[node.name]
-    return [_larger(a, b, state, group) for a, b in _pairs(node, state)]
+    return [larger(a, b, state, group) for a, b in _pairs(node, state)]
 
 
 @lower_node.register
@@ -266,7 +270,7 @@ def _(node: ir.ReduceMax, state: Elaboration) -> object:
     for row in rows.reshape(-1, rows.shape[-1]):
         level = list(row)
         while len(level) > 1:
-            merged = [_larger(level[k], level[k + 1], state, group) for k in range(0, len(level) - 1, 2)]
+            merged = [larger(level[k], level[k + 1], state, group) for k in range(0, len(level) - 1, 2)]
             level = merged + level[len(level) - len(level) % 2 :]
         result.append(level[0])
     return result
@@ -284,7 +288,7 @@ def _(node: ir.ArgMax, state: Elaboration) -> object:
             merged = []
             for (a, ia, ra), (b, ib, rb) in zip(level[0::2], level[1::2], strict=False):
                 span = (min(ra[0], rb[0]), max(ra[1], rb[1]))
-                merged.append((_larger(a, b, state, group), select(a, b, ia, ib, span, state, group), span))
+                merged.append((larger(a, b, state, group), select(a, b, ia, ib, span, state, group), span))
             level = merged + level[len(level) - len(level) % 2 :]
         result.append(level[0][1])
     return result
