@@ -1,4 +1,4 @@
-"""hg_fork: every branch takes every item once, in its own time."""
+"""hg_fork: every branch takes every item once, in its own time; the item leaves in the cycle of the last one."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ async def each_branch_takes_each_item_once(dut: Any) -> None:
             continue
         valid = int(dut.out_valid_o.value)
         assert valid & held == held, f"cycle {cycle}: valid fell before ready"
+        waiting = sum((offering and taken[branch] == item) << branch for branch in range(branches))
+        assert valid == waiting, f"cycle {cycle}: offered to {valid:b}, not taken by {waiting:b}"
         held = valid & ~ready
         for branch in range(branches):
             if (valid & ready) >> branch & 1:
                 assert taken[branch] == item, f"cycle {cycle}: branch {branch} took item {item} again"
                 taken[branch] += 1
-        if offering and int(dut.in_ready_o.value):
-            assert taken == [item + 1] * branches, f"cycle {cycle}: the item left before every branch had it"
+        left = offering and bool(int(dut.in_ready_o.value))
+        assert left == (offering and taken == [item + 1] * branches), f"cycle {cycle}: it leaves as soon as all have it"
+        if left:
             item, offering, held = item + 1, False, 0
     assert item > 500
 
