@@ -30,7 +30,8 @@ from hwgen.ir import Graph
 from hwgen.lower.firmware import Emulator, project_files
 from hwgen.rtl import RtlOptions, generate
 from hwgen.sim.cocotb_run import core_files
-from hwgen.sim.native import build_harness, pack_ports, unpack_ports
+from hwgen.sim.native import build_harness
+from hwgen.sim.streams import in_streams, out_streams, pack_frames, unpack_frames
 from hwgen.tools.run import run
 
 BARS = {"build_cold": 2.0, "build_cached": 1.0, "rate": 10.0}
@@ -72,7 +73,7 @@ def verilator_side(graph: Graph, x: np.ndarray, expected: np.ndarray, folder: Pa
     design.files.write(folder / "rtl")
     names = [folder / "rtl" / name for name in design.files[f"{design.top}.f"].decode().split()]
     files = core_files(design.design, names)
-    frames = pack_ports(design.design["inputs"], {graph.inputs[0].name: x})
+    frames = pack_frames(in_streams(design.design), {graph.inputs[0].name: x})
     os.environ["HWGEN_CACHE"] = str(folder / "cache")
     figures = {"generate_s": rtl_seconds}
     for state in ("cold", "cached"):
@@ -81,7 +82,7 @@ def verilator_side(graph: Graph, x: np.ndarray, expected: np.ndarray, folder: Pa
     seen, figures["vectors_s"] = timed(lambda: harness.run(frames))
     figures["simulation_s"] = seen.seconds
     (name,) = (port["name"] for port in design.design["outputs"])
-    same(expected, unpack_ports(design.design["outputs"], seen.outputs)[name], "RTL")
+    same(expected, unpack_frames(out_streams(design.design), seen.outputs)[name], "RTL")
     return figures
 
 

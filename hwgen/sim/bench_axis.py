@@ -16,7 +16,6 @@ from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStream
 from hwgen.sim.bench_lib import given, pack_bytes, report
 
 PATTERNS = {"none": (0, 0), "source_gaps": (400, 0), "sink_stalls": (0, 400), "both": (400, 400)}
-RESETS = 10
 PERIOD_NS = 10
 
 
@@ -33,6 +32,8 @@ class Wrapper:
         document = given()
         design = document["design"]
         self.dut, self.seed, self.size = dut, document["seed"], design["axis"]["bytes"]
+        self.program = document["program"]
+        self.patience = 20_000 + 8 * (self.program["latency"] + self.program["interval"])
         several = len(design["inputs"]) > 1
         self.errors = [f"frame_error_{p['name']}" if several else "frame_error" for p in design["inputs"]]
         self.frames = self._packed(design["inputs"], document["inputs"])
@@ -78,7 +79,7 @@ class Wrapper:
             row = []
             for sink in self.sinks:
                 task = cocotb.start_soon(sink.recv())
-                done = await First(task, Timer(PERIOD_NS * 20_000, "ns"))
+                done = await First(task, Timer(PERIOD_NS * self.patience, "ns"))
                 assert not isinstance(done, Timer), f"frame {index} of {count} did not come"
                 row.append(bytes(done.tdata))
             got.append(tuple(row))
@@ -109,7 +110,8 @@ async def frames_under_stalls(dut: Any) -> None:
     errors = [0] * len(wrapper.errors)
     cocotb.start_soon(wrapper.count_errors(errors))
     bad = []
-    for number, (name, (gap, stall)) in enumerate(PATTERNS.items()):
+    patterns = PATTERNS if wrapper.program["interval_frames"] else {"both": PATTERNS["both"]}
+    for number, (name, (gap, stall)) in enumerate(patterns.items()):
         for source in wrapper.sources:
             source.set_pause_generator(pauses(wrapper.seed + number, gap) if gap else None)
             source.pause = False
@@ -162,10 +164,12 @@ async def resets(dut: Any) -> None:
     wrapper = Wrapper(dut)
     await wrapper.start()
     draw = random.Random(wrapper.seed)
-    for number in range(RESETS):
+    count = -(-wrapper.program["resets"] // 2)
+    reach = wrapper.program["latency"] + wrapper.program["interval"] + 24
+    for number in range(count):
         for frame in draw.sample(wrapper.frames, min(4, len(wrapper.frames))):
             await wrapper.send(frame)
-        for _ in range(draw.randrange(1, 40)):
+        for _ in range(draw.randrange(1, reach)):
             await RisingEdge(dut.aclk)
         dut.aresetn.value = 0
         for source in wrapper.sources:
@@ -177,4 +181,4 @@ async def resets(dut: Any) -> None:
         got = await wrapper.receive(len(some))
         assert got == [wrapper.wanted[index] for index in some], f"reset {number}: frames after it are wrong"
         await wrapper.nothing_more()
-    report(resets=RESETS)
+    report(resets=count)

@@ -13,12 +13,16 @@ import numpy as np
 from hwgen.errors import SpecError
 from hwgen.fixed import IntArray
 from hwgen.ir import Graph, load_graph
-from hwgen.ir.vectors import load_vectors
-from hwgen.sim.compare import Words
-from hwgen.sim.native import pack_ports
+from hwgen.ir.vectors import SETS, load_vectors
+from hwgen.sim.streams import Words, in_streams, out_streams, pack_frames
 
-ORDER = ("corners", "random", "test")
-"""The order in which sets are simulated: what a time budget cuts is the end of the test set."""
+Segment = tuple[str, int, int]
+"""Vectors that are simulated one after the other: their set, the first one, the one after the last."""
+
+AT_LEAST = 50
+"""Test frames that a streaming design is always given, whatever the budget."""
+ELEMENTS = 1 << 24
+"""Elements of all tensors that `Graph.evaluate` is asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class VerifyOptions:
     Parameters
     ----------
     vectors : int, "all" or "auto"
-        Test frames: so many, all, or as many as `budget_s` allows. Random ones and corners always run.
+        Test frames: so many, all, or as many as `budget_s` allows (a streaming design: at least `AT_LEAST`).
     seed : int
         Of stalls and resets.
     only : str, optional
@@ -54,40 +58,93 @@ class VerifyOptions:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Vectors in the order in which they are simulated.
+
+    Parameters
+    ----------
+    segments : where they are from
+    expected : what the graph makes of them, by output
+    frames, wanted : inputs and outputs, packed for the bench
+    """
+
+    segments: tuple[Segment, ...]
+    expected: dict[str, IntArray]
+    frames: Words
+    wanted: Words
+
+    def place(self, index: int) -> tuple[str, int]:
+        """Return the set and the index within it of a frame."""
+        for name, start, stop in self.segments:
+            if index < stop - start:
+                return name, start + index
+            index -= stop - start
+        raise IndexError(index)
+
+
+@dataclass(frozen=True)
 class Case:
-    """A build folder, read: the graph, the design, the vectors with what the graph makes of them."""
+    """A build folder, read: the graph, the design, the vectors in the order in which a budget cuts them."""
 
     folder: Path
     graph: Graph
     design: dict[str, Any]
     files: list[Path]
     vectors: dict[str, dict[str, IntArray]]
-    expected: dict[str, dict[str, IntArray]]
+    order: tuple[Segment, ...]
+    at_least: int
     prediction: dict[str, Any]
     pairs: list[dict[str, Any]]
 
     @property
-    def frames(self) -> Words:
-        """All vectors, packed for the bench, in the order of their sets."""
-        return np.concatenate([pack_ports(self.design["inputs"], self.vectors[name]) for name in self.vectors])
+    def total(self) -> int:
+        """All vectors."""
+        return sum(stop - start for _, start, stop in self.order)
 
-    @property
-    def wanted(self) -> Words:
-        """What the graph makes of `frames`, packed."""
-        return np.concatenate([pack_ports(self.design["outputs"], self.expected[name]) for name in self.vectors])
+    def inputs(self, count: int) -> tuple[tuple[Segment, ...], dict[str, IntArray]]:
+        """Return the first `count` vectors and where they are from."""
+        segments: list[Segment] = []
+        for name, start, stop in self.order:
+            take = min(stop - start, count)
+            count -= take
+            segments += [(name, start, start + take)] if take else []
+        names = [node.name for node in self.graph.inputs]
+        parts = {n: [self.vectors[s][n][start:stop] for s, start, stop in segments] for n in names}
+        none = {n: next(iter(self.vectors.values()))[n][:0] for n in names}
+        return tuple(segments), {n: np.concatenate(rows) if rows else none[n] for n, rows in parts.items()}
 
-    def place(self, index: int) -> tuple[str, int]:
-        """Return the set and the index within it of a frame of `frames`."""
-        for name, inputs in self.vectors.items():
-            count = frame_count(inputs)
-            if index < count:
-                return name, index
-            index -= count
-        raise IndexError(index)
+    def pack(self, inputs: Mapping[str, IntArray]) -> Words:
+        """Return inputs as the bench wants them."""
+        return pack_frames(in_streams(self.design), inputs)
+
+    def batch(self, count: int) -> Batch:
+        """Return the first `count` vectors with what the graph makes of them."""
+        segments, inputs = self.inputs(count)
+        expected = self.evaluate(inputs)
+        return Batch(segments, expected, self.pack(inputs), pack_frames(out_streams(self.design), expected))
+
+    def evaluate(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Return what the graph makes of `inputs`, a part at a time, so that memory does not grow with them."""
+        size = max(1, ELEMENTS // sum(t.size for t in self.graph.types.values()))
+        starts = range(0, max(frame_count(inputs), 1), size)
+        parts = [self.graph.evaluate({n: v[start : start + size] for n, v in inputs.items()}) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def few(self, count: int) -> dict[str, dict[str, IntArray]]:
+        """Return about `count` vectors, taken evenly over the sets."""
+        filled = {name: self.vectors[name] for name in SETS if frame_count(self.vectors[name])}
+        result, left = {}, count
+        for number, (name, inputs) in enumerate(filled.items()):
+            take = min(-(-left // (len(filled) - number)), frame_count(inputs))
+            if take:
+                chosen = np.unique(np.linspace(0, frame_count(inputs) - 1, take).astype(int))
+                result[name] = {n: values[chosen] for n, values in inputs.items()}
+                left -= take
+        return result
 
 
 def read_case(folder: Path, options: VerifyOptions) -> Case:
-    """Read a build folder and evaluate its graph on the vectors.
+    """Read a build folder.
 
     Raises
     ------
@@ -110,19 +167,24 @@ def read_case(folder: Path, options: VerifyOptions) -> Case:
     pairs_file = folder / "reports" / "pairs.json"
     stored = json.loads(pairs_file.read_text()) if pairs_file.is_file() else []
     pairs = stored["pairs"] if isinstance(stored, dict) else stored
-    chosen = {name: _limited(vectors[name], options) if name == "test" else vectors[name] for name in ORDER}
+    files = [folder / "rtl" / name for name in names]
+    order, at_least = _order({name: frame_count(inputs) for name, inputs in vectors.items()}, design, options)
     if options.only is not None:
         name, index = _parse_only(options.only, vectors)
-        chosen = {name: {key: values[index : index + 1] for key, values in vectors[name].items()}}
-    expected = {name: graph.evaluate(inputs) for name, inputs in chosen.items()}
-    files = [folder / "rtl" / name for name in names]
-    return Case(folder, graph, design, files, chosen, expected, prediction, pairs)
+        order, at_least = ((name, index, index + 1),), 1
+    return Case(folder, graph, design, files, vectors, order, at_least, prediction, pairs)
 
 
-def _limited(inputs: dict[str, IntArray], options: VerifyOptions) -> dict[str, IntArray]:
-    if isinstance(options.vectors, int):
-        return {name: values[: options.vectors] for name, values in inputs.items()}
-    return inputs
+def _order(
+    counts: Mapping[str, int], design: Mapping[str, Any], options: VerifyOptions
+) -> tuple[tuple[Segment, ...], int]:
+    """Return the order of the vectors, and how many of them run whatever the budget is."""
+    test = counts["test"] if isinstance(options.vectors, str) else min(options.vectors, counts["test"])
+    corners, random = ("corners", 0, counts["corners"]), ("random", 0, counts["random"])
+    if design["io_type"] == "io_parallel":  # fast enough for all of them, or nearly
+        return (corners, random, ("test", 0, test)), 0
+    sure = min(test, AT_LEAST if isinstance(options.vectors, str) else test)
+    return (("test", 0, sure), corners, ("test", sure, test), random), sure or min(AT_LEAST, corners[2] + random[2])
 
 
 def _parse_only(text: str, vectors: Mapping[str, Mapping[str, IntArray]]) -> tuple[str, int]:

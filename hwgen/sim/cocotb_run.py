@@ -1,7 +1,7 @@
 """Building and running the cocotb benches, and reading their results: a missing or empty result is a failure.
 
-The models are built without optimisation and with the top module's ports alone visible (cocotb's own runner makes every
-signal public, which is 7 to 10 times slower); the benches see the vectors, never the prediction.
+The models are built with the top module's ports alone visible (cocotb's own runner makes every signal public, which
+is 7 to 10 times slower), unrolled ones without optimisation; the benches see the vectors, never the prediction.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ import numpy as np
 from hwgen.errors import ProofError, ToolMissing
 from hwgen.files import json_bytes, write_if_changed
 from hwgen.fixed import IntArray
-from hwgen.sim.build import SLOW, ModelSource, Program, build
+from hwgen.sim.build import FAST, SLOW, ModelSource, Program, build
 from hwgen.tools.run import run, tail
 
-FRAMES = 48
-"""Frames a bench gets: few, for protocol and latency; the native bench does the bulk."""
+PROGRAM = {"frames": 48, "interval_frames": 48, "resets": 20, "latency": 16, "interval": 1}
+"""What a bench does for a design of short frames (see `effort`): protocol and latency; the bulk is the native bench's."""
 TIMEOUT_S, STALL_TIMEOUT_S = 600.0, 120.0
 MODULES = {"core": "hwgen.sim.bench_core", "axis": "hwgen.sim.bench_axis"}
+ONE_FRAME = {"core": "latency_of_one_frame$", "axis": "frames_under_stalls$"}
+"""The tests that run where a frame takes so long that only one is simulated."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,13 @@ def cocotb_program() -> Program:
 
 
 def build_bench(
-    top: str, files: Sequence[Path], folder: Path, *, parameters: Mapping[str, int] | None = None, depth: int = 1
+    top: str,
+    files: Sequence[Path],
+    folder: Path,
+    *,
+    parameters: Mapping[str, int] | None = None,
+    depth: int = 1,
+    optimise: str = SLOW,
 ) -> Path:
     """Build the simulator of `top` for cocotb and return the program.
 
@@ -63,7 +71,7 @@ def build_bench(
     depth : int
         Levels of hierarchy the bench sees; 1 is the ports of `top`.
     """
-    source = ModelSource(files, top, parameters=parameters or {}, vpi_depth=depth, optimise=SLOW)
+    source = ModelSource(files, top, parameters=parameters or {}, vpi_depth=depth, optimise=optimise)
     return build(source, {"cocotb": cocotb_program()}, folder)["cocotb"]
 
 
@@ -71,7 +79,8 @@ def build_benches(names: Sequence[str], design: dict[str, Any], files: Sequence[
     """Build the benches of the core and of its AXI4-Stream wrapper."""
     tops = {"core": design["top"], "axis": (design.get("axis") or {}).get("top")}
     read = {"core": core_files(design, files), "axis": files}
-    return {name: build_bench(tops[name], read[name], folder / f"cocotb_{name}") for name in names}
+    optimise = FAST if design["io_type"] == "io_stream" else SLOW
+    return {name: build_bench(tops[name], read[name], folder / f"cocotb_{name}", optimise=optimise) for name in names}
 
 
 def core_files(design: dict[str, Any], files: Sequence[Path]) -> list[Path]:
@@ -88,11 +97,20 @@ def run_bench(
     expected: Mapping[str, Mapping[str, IntArray]],
     seed: int,
     folder: Path,
+    what: Mapping[str, int] | None = None,
 ) -> BenchResult:
-    """Run a bench on a few frames of every set."""
-    few = _few(vectors, expected, FRAMES)
-    document = {"design": design, "seed": seed, **few}
-    return run_cocotb(program, MODULES[name], document, folder / f"cocotb_{name}", top=_top(name, design), seed=seed)
+    """Run a bench on a few frames of every set.
+
+    Parameters
+    ----------
+    what : its program, as `PROGRAM`, the default; without ``interval_frames`` only the tests of `ONE_FRAME` run
+    """
+    what = {**PROGRAM, **(what or {})}
+    few = _few(vectors, expected, what["frames"])
+    document = {"design": design, "seed": seed, "program": what, **few}
+    env = {} if what["interval_frames"] else {"COCOTB_TEST_FILTER": ONE_FRAME[name]}
+    target = folder / f"cocotb_{name}"
+    return run_cocotb(program, MODULES[name], document, target, top=_top(name, design), seed=seed, env=env)
 
 
 def _top(name: str, design: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from hwgen.fixed import IntArray
 from hwgen.ir.graph import Graph
-
-Words = np.ndarray[Any, np.dtype[np.uint32]]
+from hwgen.sim.streams import Words
+from hwgen.sim.transfers import Epoch, Transfers
 
 RESYNC = 64
 """How many frames ahead a lost one is looked for."""
@@ -152,3 +152,51 @@ def match_stream(outputs: Words, expected: Words, first_frame: int = 0, *, cut: 
         lost += len(expected) - place
         bad += [first_frame + place] if place < len(expected) else []
     return Outcome(len(expected), lost, repeated, changed, tuple(bad[:16]))
+
+
+def match_run(seen: Transfers, expected: Words) -> Outcome:
+    """Compare the outputs of a run with what its frames should give, reset by reset.
+
+    Parameters
+    ----------
+    expected : (frames, words of a frame); the sources go through them again and again
+    """
+    total = Outcome(0)
+    for epoch in seen.epochs():
+        total += match_epoch(epoch, expected)
+        if not epoch.cut and len(seen.resets) and not epoch.accepted:
+            total += Outcome(1, lost=1)  # nothing was accepted after the last reset
+    return total
+
+
+def match_epoch(epoch: Epoch, expected: Words) -> Outcome:
+    """Compare what came between two resets; each output stream by itself, in frames."""
+    count = epoch.begun
+    total, start = Outcome(epoch.accepted), 0
+    for sink, beats in zip(epoch.sinks, epoch.out_beats, strict=True):
+        size = beats * sink.words.shape[1]
+        own = expected[:, start : start + size]
+        start += size
+        wanted = own if count == len(own) and not epoch.first_frame else own[_index(epoch.first_frame, count, len(own))]
+        whole = len(sink.words) // beats
+        rows = sink.words[: whole * beats].reshape(whole, size)
+        found = match_stream(rows, wanted, epoch.first_frame, cut=epoch.cut)
+        rest = sink.words[whole * beats :].reshape(-1)
+        if len(rest) and whole >= count and not epoch.cut:
+            found += Outcome(0, repeated=1, bad=(epoch.first_frame + count,))
+        elif len(rest) and found.good:
+            following = own[(epoch.first_frame + whole) % len(own)]
+            if not np.array_equal(rest, following[: len(rest)]):
+                found += Outcome(0, changed=1, bad=(epoch.first_frame + whole,))
+        total = Outcome(
+            total.frames,
+            max(total.lost, found.lost),
+            max(total.repeated, found.repeated),
+            max(total.changed, found.changed),
+            tuple(sorted({*total.bad, *found.bad}))[:16],
+        )
+    return total
+
+
+def _index(first: int, count: int, length: int) -> IntArray:
+    return (first + np.arange(count)) % length

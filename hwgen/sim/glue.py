@@ -89,8 +89,10 @@ def glue(design: dict[str, Any], *, taps: bool = False, trace: str | None = None
         '    design->top = new Vtop{&design->context, "TOP"};',
         "    return design;",
         "}",
-        *(f"const std::vector<StreamInfo> {name} = {{{_infos(streams)}}};" for name, streams in (
-            ("dut_in", sources), ("dut_out", sinks), ("dut_taps", tapped))),
+        *(
+            f"const std::vector<StreamInfo> {name} = {{{_infos(streams)}}};"
+            for name, streams in (("dut_in", sources), ("dut_out", sinks), ("dut_taps", tapped))
+        ),
         f"const unsigned dut_links = {len(links)}, dut_marks = {len(fifos)};",
     ]
     return "\n".join(line for line in text if line) + "\n"

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwgen.errors import HwgenError, ProofError, ToolMissing
 from hwgen.files import file_digest
-from hwgen.fixed import IntArray
 from hwgen.ir import graph_digest
-from hwgen.sim import measure
-from hwgen.sim.case import Case, VerifyOptions, frame_count, read_case
-from hwgen.sim.cocotb_run import BenchResult, build_benches, core_files, run_bench
-from hwgen.sim.compare import Words, pair_row
+from hwgen.sim import parts
+from hwgen.sim.case import Batch, Case, VerifyOptions, read_case
+from hwgen.sim.cocotb_run import core_files
 from hwgen.sim.diverge import first_divergence
+from hwgen.sim.effort import INIT_SEEDS, effort
 from hwgen.sim.evidence import (
     FAIL,
     NOT_CHECKED,
@@ -29,7 +26,8 @@ from hwgen.sim.evidence import (
     tool_versions,
     write_evidence,
 )
-from hwgen.sim.native import Harness, build_harness, unpack_ports
+from hwgen.sim.native import build_harness
+from hwgen.sim.streams import in_streams, out_streams
 from hwgen.tools import gxx, verilator
 
 __all__ = ["VerifyOptions", "verify"]
@@ -78,21 +76,23 @@ def verify(folder: Path, options: VerifyOptions, progress: Progress | None = Non
 
 def _heading(case: Case, options: VerifyOptions) -> dict[str, Any]:
     """Return what is known before anything is simulated."""
-    period = case.prediction["clock_period_ns"]
+    streams = case.design["io_type"] == "io_stream"
+    predicted = case.prediction
+    latency = {"predicted_cycles": predicted["latency_cycles"], "measured_cycles": None}
+    if streams:
+        for what, key in (("first_out", "first_out_cycles"), ("steady", "steady_latency_cycles")):
+            latency |= {f"{what}_predicted_cycles": predicted.get(key), f"{what}_measured_cycles": None}
     return {
         "version": VERSION,
         "model": case.graph.name,
         "status": NOT_RUN,
         "pairs": list(case.pairs),
-        "latency": {
-            "predicted_cycles": case.prediction["latency_cycles"],
-            "measured_cycles": None,
-            "clock_period_ns": period,
-        },
-        "interval": {"predicted_cycles": case.prediction["interval_cycles"], "measured_cycles": None, "frames": 0},
+        "latency": {**latency, "clock_period_ns": predicted["clock_period_ns"]},
+        "interval": {"predicted_cycles": predicted["interval_cycles"], "measured_cycles": None, "frames": 0},
+        **({"fifos": []} if streams else {}),
         "stalls": [],
         "resets": None,
-        "seeds": {"stalls_and_resets": options.seed, "power_up": list(measure.INIT_SEEDS)},
+        "seeds": {"stalls_and_resets": options.seed, "power_up": list(INIT_SEEDS)},
         "limits": {"vectors": options.vectors, "budget_s": options.budget_s},
         "tools": tool_versions(),
         "inputs": {
@@ -120,141 +120,37 @@ def _simulate(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress)
     start = time.monotonic()
     harness = build_harness(case.design, core_files(case.design, case.files), sim / "native")
     ledger.document["build_seconds"] = round(time.monotonic() - start, 3)
-    frames, wanted = case.frames, case.wanted
-    say("measuring latency and interval", None)
-    timing = _timing(case, ledger, harness, frames)
-    failed = _bulk(case, options, ledger, harness, frames, wanted, say)
-    some = np.random.default_rng(options.seed).permutation(len(frames))[: measure.STALL_FRAMES]
-    if options.stalls:
-        say("stall patterns", None)
-        for result in measure.measure_stalls(harness, frames[some], wanted[some], options.seed):
-            _stall_row(ledger, result, "native")
-    else:
-        ledger.document["not_checked"].append(NO_STALLS)
-    say("resets in flight", None)
-    reach = timing.latency if timing.latency is not None else 16
-    reset = measure.measure_resets(harness, frames[some], wanted[some], options.seed, reach)
-    _reset_row(ledger, reset)
+    timing = parts.timing(case, ledger, harness, sim, say)
+    if timing.dead:  # every further run would wait as long for nothing
+        _deadlock(case, options, ledger, timing.waiting, say)
+        return
+    vectors, failed = parts.bulk(case, options, ledger, harness, timing, say)
+    latency = timing.latency if timing.latency is not None else 16
+    interval = timing.interval if timing.interval is not None else latency
+    beats = max(stream.beats for stream in (*in_streams(case.design), *out_streams(case.design)))
+    plan = effort(latency, interval, beats, timing.frames)
+    ledger.document["not_checked"] += [NO_STALLS] if not options.stalls else []
+    ledger.document["not_checked"] += plan.cuts
+    say("stall patterns and resets in flight", None)
+    parts.stalls(case, options, ledger, harness, vectors, plan, timing)
     if options.cocotb and failed is None:
-        _cocotb(case, options, ledger, say, sim, some)
+        parts.cocotb(case, options, ledger, sim, plan, say)
     if failed is not None and options.locate:
-        _locate(case, options, ledger, failed, frames, say)
+        _locate(case, options, ledger, vectors, failed, say)
 
 
-def _timing(case: Case, ledger: Ledger, harness: Harness, frames: Words) -> measure.Timing:
-    timing = measure.measure_timing(harness, frames)
-    document = ledger.document
-    document["latency"]["measured_cycles"] = timing.latency
-    document["interval"] |= {"measured_cycles": timing.interval, "frames": timing.interval_frames}
-    ledger.add("frames come out", not timing.notes, "; ".join(timing.notes))
-    for what, measured in (("latency", timing.latency), ("interval", timing.interval)):
-        predicted = document[what]["predicted_cycles"]
-        ledger.add(f"{what} as predicted", measured == predicted, f"predicted {predicted} cycles, measured {measured}")
-    return timing
-
-
-def _bulk(
-    case: Case, options: VerifyOptions, ledger: Ledger, harness: Harness, frames: Words, wanted: Words, say: Progress
-) -> int | None:
-    """Run the vectors; return the index of the first frame that differs."""
-    if not len(frames):
-        ledger.add("graph = rtl", False, "there are no vectors")
-        return None
-    budget = options.budget_s if options.vectors == "auto" else None
-    bulk = measure.measure_bulk(
-        harness, frames, wanted, budget, lambda done, total: say("simulating vectors", done / max(total, 1))
-    )
-    done = bulk.outcome.frames
-    row = _rtl_row(case, bulk, done)
+def _deadlock(case: Case, options: VerifyOptions, ledger: Ledger, waiting: tuple[str, ...], say: Progress) -> None:
+    """Record that no frame comes out, and, from inside, which streams wait on which."""
+    row = {"a": "graph", "b": "rtl", "vectors": 1, "mismatches": 1, "sets": {}, "lost": 1}
     ledger.document["pairs"].append(row)
-    ledger.document["limits"] |= {
-        "rtl_frames": done,
-        "rtl_frames_asked": bulk.asked,
-        "rtl_frames_per_s": round(done / max(bulk.seconds, 1e-9)),
-        "rtl_seconds": round(bulk.seconds, 4),
-    }
-    if done < bulk.asked:
-        ledger.document["not_checked"].append(
-            f"{bulk.asked - done} of {bulk.asked} vectors in RTL: {options.budget_s:g} s allow {done} (--vectors all)"
-        )
-    message = f"{row['mismatches']} of {row['vectors']} vectors differ"
-    good = ledger.add("graph = rtl", done > 0 and row["mismatches"] == 0, message, bulk.seconds)
-    ledger.add("protocol at full rate", bulk.violation is None, bulk.violation or "")
-    return None if good or not bulk.outcome.bad else bulk.outcome.bad[0]
+    ledger.add("graph = rtl", False, "; ".join(["no frame comes out", *waiting]))
+    if options.locate:
+        _locate(case, options, ledger, case.batch(1), 0, say)
 
 
-def _rtl_row(case: Case, bulk: measure.Bulk, done: int) -> dict[str, Any]:
-    """Return the pair row of graph and rtl over the frames that ran."""
-    expected: dict[str, dict[str, IntArray]] = {}
-    left = done
-    for name, outputs in case.expected.items():
-        take = min(left, frame_count(outputs))
-        expected[name] = {key: values[:take] for key, values in outputs.items()}
-        left -= take
-    if len(bulk.outputs) != done:  # frames are missing or too many: a position by position comparison says nothing
-        o = bulk.outcome
-        row = {"a": "graph", "b": "rtl", "vectors": done, "mismatches": max(1, o.lost + o.repeated + o.changed)}
-        row["sets"] = {name: frame_count(outputs) for name, outputs in expected.items()}
-        return {**row, "lost": o.lost, "repeated": o.repeated, "changed": o.changed}
-    flat = unpack_ports(case.design["outputs"], bulk.outputs)
-    actual: dict[str, dict[str, IntArray]] = {}
-    start = 0
-    for name, outputs in expected.items():
-        stop = start + frame_count(outputs)
-        actual[name] = {key: flat[key][start:stop] for key in outputs}
-        start = stop
-    return pair_row("graph", "rtl", expected, actual, case.graph)
-
-
-def _stall_row(ledger: Ledger, result: measure.StallResult, bench: str) -> None:
-    o = result.outcome
-    counts = {"frames": o.frames, "lost": o.lost, "repeated": o.repeated, "changed": o.changed}
-    ledger.document["stalls"].append({"pattern": result.pattern, "bench": bench, **counts})
-    message = f"{o.lost} lost, {o.repeated} repeated, {o.changed} changed of {o.frames}; {result.violation or ''}"
-    ledger.add(f"stalls: {result.pattern}, {bench}", result.good, message.rstrip("; "))
-
-
-def _reset_row(ledger: Ledger, result: measure.StallResult) -> None:
-    o = result.outcome
-    count = int(result.pattern)
-    wrong = o.lost + o.repeated + o.changed
-    ledger.document["resets"] = {"count": count, "frames": o.frames, "wrong": wrong}
-    message = f"{wrong} of {o.frames} frames around {count} resets are wrong; {result.violation or ''}"
-    ledger.add("resets in flight", result.good and count > 0, message.rstrip("; "))
-
-
-def _cocotb(
-    case: Case, options: VerifyOptions, ledger: Ledger, say: Progress, sim: Path, some: np.ndarray[Any, Any]
-) -> None:
-    """Run the cocotb benches of the core and of the AXI4-Stream wrapper."""
-    names = ["core"] + (["axis"] if case.design.get("axis") else [])
-    if not case.design.get("axis"):
-        ledger.document["not_checked"].append("AXI4-Stream wrapper: the design has none")
-    say("building the cocotb benches", None)
-    benches = build_benches(names, case.design, case.files, sim)
-    ledger.document["cocotb"] = {}
-    for name in names:
-        say(f"cocotb: {name}", None)
-        result = run_bench(name, benches[name], case.design, case.vectors, case.expected, options.seed, sim)
-        _bench_rows(ledger, name, result)
-
-
-def _bench_rows(ledger: Ledger, name: str, result: BenchResult) -> None:
-    document = ledger.document
-    document["cocotb"][name] = {"tests": len(result.tests), "measured": result.measured}
-    for test, message, seconds in result.tests:
-        ledger.add(f"cocotb {name}: {test}", message is None, message or "", seconds)
-    for row in result.measured.get("stalls", []):
-        document["stalls"].append({"pattern": row["pattern"], "bench": f"cocotb {name}", **row["counts"]})
-    if name == "core":
-        for what in ("latency", "interval"):
-            native, cocotb = document[what]["measured_cycles"], result.measured.get(what)
-            ledger.add(f"{what}: cocotb agrees", native == cocotb, f"native bench {native}, cocotb {cocotb}")
-
-
-def _locate(case: Case, options: VerifyOptions, ledger: Ledger, failed: int, frames: Words, say: Progress) -> None:
+def _locate(case: Case, options: VerifyOptions, ledger: Ledger, vectors: Batch, failed: int, say: Progress) -> None:
     """Add the first divergence to the document; failing to find it does not hide the mismatch."""
-    name, index = case.place(failed)
+    name, index = vectors.place(failed)
     replay = f"hwgen verify {_shown(case.folder)} --seed {options.seed} --only {name}:{index} --waves"
     row = next(row for row in ledger.document["pairs"] if row["b"] == "rtl")
     head = {
@@ -271,7 +167,7 @@ def _locate(case: Case, options: VerifyOptions, ledger: Ledger, failed: int, fra
             case.design,
             core_files(case.design, case.files),
             case.folder,
-            frames,
+            vectors.frames,
             inputs,
             failed,
             wave=None if options.waves == "never" else "mismatch",
@@ -285,19 +181,18 @@ def _locate(case: Case, options: VerifyOptions, ledger: Ledger, failed: int, fra
 
 def _first_frame(case: Case, say: Progress) -> str | None:
     """Write a waveform of the first frame alone and return its path in the build folder."""
-    name, vectors = next(iter(case.vectors.items()))
-    inputs = {key: values[:1] for key, values in vectors.items()}
+    segments, inputs = case.inputs(1)
     files = core_files(case.design, case.files)
     found = first_divergence(
         case.graph,
         case.design,
         files,
         case.folder,
-        case.frames,
+        case.pack(inputs),
         inputs,
         0,
         wave="first_frame",
-        replay=name,
+        replay=segments[0][0],
         progress=say,
     )
     return str(found["waveform"])
@@ -305,16 +200,15 @@ def _first_frame(case: Case, say: Progress) -> str | None:
 
 def _replay(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress) -> Evidence:
     """Simulate one vector with every layer visible; leaves `verification.json` alone."""
-    (name,) = case.vectors
-    index = int(str(options.only).partition(":")[2])
+    ((name, index, _),) = case.order
     replay = f"hwgen verify {_shown(case.folder)} --seed {options.seed} --only {options.only} --waves"
-    inputs = case.vectors[name]
+    _, inputs = case.inputs(1)
     found = first_divergence(
         case.graph,
         case.design,
         core_files(case.design, case.files),
         case.folder,
-        case.frames,
+        case.pack(inputs),
         inputs,
         0,
         wave="mismatch" if options.waves == "always" else None,
@@ -342,6 +236,8 @@ def _finish(ledger: Ledger, options: VerifyOptions, reason: str | None = None) -
     """Return the evidence: PASS only if every required part ran and none failed."""
     required = ["qkeras = graph", "graph = hls_cpp", "graph = rtl", "latency as predicted", "interval as predicted"]
     required += ["resets in flight", "cocotb core"]
+    if "fifos" in ledger.document:
+        required += ["first output as predicted", "steady latency as predicted", parts.MARKS]
     required += ["stalls"] if options.stalls else []
     status = ledger.status(required)
     document = {**ledger.document, "status": status, "checks": len(ledger.checks)}

@@ -12,7 +12,8 @@ from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, emit, plan
-from hwgen.sim.native import build_harness, pack_ports, unpack_ports
+from hwgen.sim.native import build_harness
+from hwgen.sim.streams import in_streams, out_streams, pack_frames, unpack_frames
 
 SEED = 20261122
 
@@ -39,10 +40,10 @@ def check(graph: Graph, folder: Path, options: RtlOptions | None = None, x: dict
     design.files.write(folder / "rtl")
     sources = [folder / "rtl" / f for f in design.design["files"] if "axis" not in f]
     harness = build_harness(design.design, sources, folder / "obj")
-    run = harness.run(pack_ports(design.design["inputs"], x))
+    run = harness.run(pack_frames(in_streams(design.design), x))
     assert set(run.produced - run.accepted) == {decided.predicted.latency_cycles}
     assert set(np.diff(run.produced)) == {1}
-    for name, got in unpack_ports(design.design["outputs"], run.outputs).items():
+    for name, got in unpack_frames(out_streams(design.design), run.outputs).items():
         np.testing.assert_array_equal(got.reshape(frames, -1), trace[name].reshape(frames, -1), f"{name} in the RTL")
 
 

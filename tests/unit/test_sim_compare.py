@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sim_design import tiny_design, tiny_graph
 
-from hwgen.sim.compare import Outcome, match_stream, pair_row
+from hwgen.sim.compare import Outcome, match_run, match_stream, pair_row
 from hwgen.sim.glue import cpp_name, glue
-from hwgen.sim.measure import match_epochs
-from hwgen.sim.native import Transfers, pack, unpack
+from hwgen.sim.streams import pack, unpack
+from hwgen.sim.transfers import Beats, Transfers
 
 
 def frames(*values: int) -> np.ndarray:
@@ -43,22 +43,24 @@ def test_frames_cut_by_a_reset_may_be_missing_at_the_end_only() -> None:
     assert match_stream(frames(11), WANTED, cut=True).lost == 1
 
 
-def _seen(accepted: list[int], produced: list[int], outputs: list[int], resets: list[tuple[int, int]]) -> Transfers:
-    none = (np.zeros(0, dtype=np.int64), frames())
-    stamps = [np.array(v, dtype=np.int64) for v in (accepted, produced)]
-    return Transfers(*stamps, np.array(resets).reshape(-1, 2), frames(*outputs), none, None, 100, 0.1)
+def _seen(
+    accepted: list[int], produced: list[int], outputs: list[int], resets: list[tuple[int, int, int]]
+) -> Transfers:
+    sources = (np.array(accepted, dtype=np.int64),)
+    sinks = (Beats(np.array(produced, dtype=np.int64), frames(*outputs)),)
+    return Transfers(sources, sinks, (1,), (1,), np.array(resets).reshape(-1, 3), cycles=100)
 
 
 def test_epochs_between_resets() -> None:
-    resets = [(4, 6)]
+    resets = [(4, 6, 3)]
     good = _seen([0, 1, 2, 7, 8], [3, 10, 11], [10, 13, 14], resets)
-    assert match_epochs(good, WANTED).good
+    assert match_run(good, WANTED).good
     stale = _seen([0, 1, 2, 7, 8], [3, 7, 10, 11], [10, 11, 13, 14], resets)
-    assert not match_epochs(stale, WANTED).good
+    assert not match_run(stale, WANTED).good
     lost = _seen([0, 1, 2, 7, 8], [3, 11], [10, 14], resets)
-    assert match_epochs(lost, WANTED).lost == 1
+    assert match_run(lost, WANTED).lost == 1
     nothing = _seen([0], [3], [10], resets)
-    assert match_epochs(nothing, WANTED).lost == 1
+    assert match_run(nothing, WANTED).lost == 1
 
 
 def test_outcomes_add_up() -> None:
