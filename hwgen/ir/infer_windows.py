@@ -56,7 +56,7 @@ def _(node: ir.MaxPool, operands: Sequence[TensorType]) -> TensorType:
     _pooled(node, x)
     fill = as_ints(x.lo).min()
     lo, hi = (gather(v[None], node, node.pool, fill)[0].max(axis=(2, 3)) for v in (as_ints(x.lo), as_ints(x.hi)))
-    return TensorType.for_range(x.fraction, as_ints(lo), as_ints(hi))
+    return TensorType(lo.shape, x.fmt, as_ints(lo), as_ints(hi))
 
 
 @infer_type.register
@@ -100,7 +100,8 @@ def _(node: ir.Pad, operands: Sequence[TensorType]) -> TensorType:
             found=f"{node.padding} around {x.shape}",
         )
     widths = pad_widths(node)
-    return TensorType.for_range(x.fraction, np.pad(x.lo, widths), np.pad(x.hi, widths))
+    lo, hi = np.pad(x.lo, widths), np.pad(x.hi, widths)
+    return TensorType(lo.shape, x.fmt, lo, hi)  # every format holds 0
 
 
 @infer_type.register
@@ -113,7 +114,7 @@ def _(node: ir.Upsample, operands: Sequence[TensorType]) -> TensorType:
             found=f"{node.factors} of {x.shape}",
         )
     lo, hi = (v.repeat(node.factors[0], axis=0).repeat(node.factors[1], axis=1) for v in (x.lo, x.hi))
-    return TensorType.for_range(x.fraction, lo, hi)
+    return TensorType(lo.shape, x.fmt, lo, hi)
 
 
 def pad_widths(node: ir.Pad) -> list[tuple[int, int]]:
