@@ -15,7 +15,9 @@ from hwgen.files import FileSet, json_bytes
 from hwgen.fixed import FixedPoint, IntArray
 from hwgen.ir.graph import Graph
 from hwgen.lower import vendor
-from hwgen.lower.hls import HlsLayers, hls_layers
+from hwgen.lower.hls import hls_layers
+from hwgen.lower.hls_layers import HlsLayers
+from hwgen.lower.names import identifier
 from hwgen.reserved import RESERVED
 
 EMULATOR_CPP = "hwgen_emulator.cpp"
@@ -47,13 +49,34 @@ def write_project(model: Any, lowered: Any, spec: Any, folder: Path) -> None:
         lowered.graph,
         part=str(getattr(hardware, "part", "xcvu13p-flga2577-2-e")),
         clock_period_ns=float(getattr(hardware, "clock_period_ns", 5)),
+        io_type=str(getattr(hardware, "io_type", "io_parallel")),
+        reuse=reuse_factors(hardware),
     )
     files.write(folder)
 
 
-def project_files(graph: Graph, *, part: str, clock_period_ns: float) -> FileSet:
+def reuse_factors(hardware: Any) -> Callable[[str], int]:
+    """Return the reuse factor that `hardware` in model.yaml gives a node: its layer's, else the global one, else 1."""
+    layers = {identifier(name): layer for name, layer in (getattr(hardware, "layers", None) or {}).items()}
+    everywhere = getattr(hardware, "reuse_factor", None) or 1
+
+    def factor(name: str) -> int:
+        layer = layers.get(name, layers.get(name.removesuffix("_depthwise")))
+        return int(getattr(layer, "reuse_factor", None) or everywhere)
+
+    return factor
+
+
+def project_files(
+    graph: Graph,
+    *,
+    part: str,
+    clock_period_ns: float,
+    io_type: str = "io_parallel",
+    reuse: Callable[[str], int] = lambda name: 1,
+) -> FileSet:
     """Return the hls4ml project of `graph` with our batch emulator, as a `FileSet`."""
-    hls = hls_layers(graph)
+    hls = hls_layers(graph, io_type == "io_stream", reuse)
     with tempfile.TemporaryDirectory(prefix="hwgen-hls-") as scratch, vendor.quiet():
         target = Path(scratch) / "project"
         vendor.write_vitis_project(
@@ -65,6 +88,7 @@ def project_files(graph: Graph, *, part: str, clock_period_ns: float) -> FileSet
             folder=target,
             part=part,
             clock_period_ns=clock_period_ns,
+            io_type=io_type,
         )
         files = FileSet()
         for path in sorted(p for p in target.rglob("*") if p.is_file()):
@@ -102,6 +126,8 @@ def _ports(graph: Graph) -> dict[str, Any]:
 def emulator_source(graph: Graph, hls: HlsLayers) -> str:
     """Return C++ that runs the top function over many frames of integers in one call."""
     ports = _ports(graph)
+    if hls.stream:
+        return _EMULATOR.format(top=ports["top"], body=_stream_body(ports, hls))
     before, arguments, after = [], [], []
     for index, (port, name) in enumerate(zip(ports["inputs"], hls.inputs, strict=True)):
         size, cpp = int(np.prod(port["shape"])), _cpp_type(hls.written_type(name))
@@ -118,6 +144,23 @@ def emulator_source(graph: Graph, hls: HlsLayers) -> str:
     return _EMULATOR.format(top=ports["top"], body=body)
 
 
+def _stream_body(ports: dict[str, Any], hls: HlsLayers) -> str:
+    """Return the C++ that runs one frame through a top function of streams: an item is the last axis at one place."""
+    lines, arguments, after = [], [], []
+    for side, names, letter in (("inputs", hls.inputs, "x"), ("outputs", hls.outputs, "y")):
+        for index, (port, name) in enumerate(zip(ports[side], names, strict=True)):
+            item, size = int(port["shape"][-1]), int(np.prod(port["shape"]))
+            kind = f"nnet::array<{_cpp_type(hls.written_type(name))}, {item}>"
+            lines.append(f"        static hls::stream<{kind}> {letter}{index};")
+            arguments.append(f"{letter}{index}")
+            if side == "inputs":
+                lines.append(f"        put_items<{size // item}>({letter}{index}, in);")
+            else:
+                after.append(f"        get_items<{size // item}>({letter}{index}, out);")
+    call = f"        {ports['top']}({', '.join(arguments)});"
+    return "\n".join([*lines, call, *after])
+
+
 def _cpp_type(fmt: FixedPoint) -> str:
     """Return the C++ type that hls4ml writes for `fmt`."""
     return f"ap_{'' if fmt.signed else 'u'}fixed<{fmt.width}, {fmt.integer}, AP_{fmt.rounding}, AP_{fmt.overflow}>"
@@ -127,6 +170,8 @@ _EMULATOR = """// Runs the hls4ml project over many frames: 64-bit integers from
 // A frame is every element of every input, in order; so are the results.
 #include "firmware/{top}.h"
 
+#include "firmware/nnet_utils/nnet_types.h"
+#include "hls_stream.h"
 #include <cstdio>
 
 template <unsigned N, class T> void set_bits(T *x, FILE *in) {{
@@ -152,6 +197,20 @@ template <unsigned N, class T> void get_bits(const T *x, FILE *out) {{
         values[i] = integer(x[i]);
     if (fwrite(values, sizeof(long long), N, out) != N)
         exit(4);
+}}
+
+template <unsigned N, class T> void put_items(hls::stream<T> &x, FILE *in) {{
+    for (unsigned i = 0; i < N; i++) {{
+        T item;
+        set_bits<T::size>(item.data, in);
+        x.write(item);
+    }}
+}}
+template <unsigned N, class T> void get_items(hls::stream<T> &x, FILE *out) {{
+    for (unsigned i = 0; i < N; i++) {{
+        const T item = x.read();
+        get_bits<T::size>(item.data, out);
+    }}
 }}
 
 // Usage: emulator <frames> <input file> <output file>

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,71 +17,26 @@ from hwgen.fixed import FixedPoint, max_abs
 from hwgen.ir import nodes as ir
 from hwgen.ir.graph import Graph
 from hwgen.ir.nodes import TensorType
-
-RESULT = "__out"
-"""Suffix of the names of results inside hls4ml."""
-MIN_WEIGHT_BITS = 3
-"""hls4ml has special products for one and two bit weights; a wider type keeps to plain multiplication."""
+from hwgen.lower.hls_layers import MIN_WEIGHT_BITS, HlsLayers, exact_type
+from hwgen.lower.hls_windows import convolution, divide, max_pool, pad, sum_pool, upsample
 
 
-@dataclass
-class HlsLayers:
-    """hls4ml's layer list under construction, its per-layer precision, and the names its tensors have."""
-
-    graph: Graph
-    layers: list[dict[str, Any]] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    outputs: list[str] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> list[str]:
-        """Names of the input layers."""
-        return [self.names[n.name] for n in self.graph.inputs if n.name in self.names]
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """hls4ml's ``HLSConfig``: a precision for everything."""
-        model = {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "latency"}
-        return {"Model": model, "LayerName": self.config}
-
-    def add(self, name: str, kind: str, inputs: list[str], result: FixedPoint, **more: Any) -> None:
-        """Add one layer with its result's type; other types are given as ``<name>_t=FixedPoint``."""
-        types = {k.removesuffix("_t"): more.pop(k) for k in list(more) if k.endswith("_t")}
-        precision = {"result": str(result)} | {k: str(v) for k, v in types.items()}
-        self.config[name] = {"Precision": precision}
-        # hls4ml keeps a result among the layer's attributes: its name must not be that of an attribute.
-        result_name = name if kind == "InputLayer" else f"{name}{RESULT}"
-        sources = [i if i in self.inputs else f"{i}{RESULT}" for i in inputs]
-        self.layers.append({"name": name, "class_name": kind, "inputs": sources, "outputs": [result_name], **more})
-
-    def const(self, name: str) -> tuple[np.ndarray[Any, Any], FixedPoint]:
-        """Return a constant's values and a signed type that holds them."""
-        node = self.graph.by_name[name]
-        assert isinstance(node, ir.Const)
-        fmt = FixedPoint.for_range(min(int(node.value.min()), -1), max(int(node.value.max()), 1), node.fraction)
-        width = max(fmt.width, MIN_WEIGHT_BITS)
-        values = np.array([float(v) for v in node.value.flat]).reshape(node.value.shape)
-        return np.ldexp(values, -node.fraction), FixedPoint(width, width - node.fraction)
-
-    def written_type(self, layer: str) -> FixedPoint:
-        """Return the type the C++ has for a layer's result."""
-        return FixedPoint.parse(self.config[layer]["Precision"]["result"])
-
-    def type_of(self, name: str) -> TensorType:
-        """Return a node's type."""
-        return self.graph.types[name]
-
-
-def hls_layers(graph: Graph) -> HlsLayers:
+def hls_layers(graph: Graph, stream: bool = False, reuse: Callable[[str], int] = lambda name: 1) -> HlsLayers:
     """Return `graph` as hls4ml layers.
+
+    Parameters
+    ----------
+    stream : bool
+        For ``io_stream``: layers joined by streams of pixels.
+    reuse : callable
+        A node's reuse factor by its name.
 
     Raises
     ------
     GraphError
         For a node kind that has no C++.
     """
-    hls = HlsLayers(graph)
+    hls = HlsLayers(graph, stream=stream, reuse=reuse)
     for node in graph.nodes:
         if isinstance(node, ir.Const):
             continue
@@ -91,6 +45,8 @@ def hls_layers(graph: Graph) -> HlsLayers:
             raise GraphError(f"no HLS C++ for {type(node).__name__}", where=node.name)
         hls.names[node.name] = _input_name(node.name) if isinstance(node, ir.Input) else node.name
         maker(hls, node, hls.names[node.name], [hls.names[i] for i in node.inputs if i in hls.names])
+    if stream:
+        hls.split_fans()
     return hls
 
 
@@ -101,11 +57,6 @@ def _input_name(name: str) -> str:
     )
     taken = re.fullmatch(rf"[a-z]{{1,2}}\d+|layer\d+\w*|\w*config\d+|\w+_t|{words}", name, re.IGNORECASE)
     return f"{name}_in" if taken else name
-
-
-def exact_type(t: TensorType) -> FixedPoint:
-    """Return a plain type that holds the proven range."""
-    return FixedPoint.for_range(int(t.lo.min()), int(t.hi.max()), t.fraction)
 
 
 def _input(hls: HlsLayers, node: ir.Input, name: str, inputs: list[str]) -> None:
@@ -129,7 +80,7 @@ def _dense(hls: HlsLayers, node: ir.Dense, name: str, inputs: list[str]) -> None
     if more["bias_data"] is None:
         more["bias_data"], more["bias_t"] = np.zeros(n_out), FixedPoint(MIN_WEIGHT_BITS, MIN_WEIGHT_BITS)
     body = f"static const unsigned n_rows = {rows}, n_in = {n_in}, n_out = {n_out};"
-    _own(hls, node, name, inputs, call, body, ("weight", "bias"), accum_t=accum, **more)
+    hls.own(node, name, inputs, call, body, ("weight", "bias"), accum_t=accum, **more)
 
 
 def _accumulator(hls: HlsLayers, node: ir.Dense, x: TensorType) -> FixedPoint:
@@ -173,7 +124,7 @@ def _requantize(hls: HlsLayers, node: ir.Requantize, name: str, inputs: list[str
     body = f"static const long long low = {low}LL, high = {high}LL;\n    static const unsigned n = {_size(hls, node)};"
     plain = FixedPoint(node.fmt.width, node.fmt.integer, node.fmt.signed)
     call = "requantize<{input_t}, {round_t}, {output_t}, {config}>({input}, {output})"
-    _own(hls, node, name, inputs, call, body, (), result=plain, round_t=node.fmt)
+    hls.own(node, name, inputs, call, body, (), result=plain, round_t=node.fmt)
 
 
 def _lookup(hls: HlsLayers, node: ir.Lookup, name: str, inputs: list[str]) -> None:
@@ -181,7 +132,7 @@ def _lookup(hls: HlsLayers, node: ir.Lookup, name: str, inputs: list[str]) -> No
     plain = FixedPoint(node.fmt.width, node.fmt.integer, node.fmt.signed)
     body = f"static const long long first = {node.first}LL;\n    static const unsigned n = {_size(hls, node)};"
     call = "lookup<{input_t}, {output_t}, {config}>({input}, {output}, {table})"
-    _own(hls, node, name, inputs, call, body, ("table",), result=plain, table_data=values, table_t=plain)
+    hls.own(node, name, inputs, call, body, ("table",), result=plain, table_data=values, table_t=plain)
 
 
 def _size(hls: HlsLayers, node: ir.Node) -> int:
@@ -210,7 +161,7 @@ def _elementwise(hls: HlsLayers, node: ir.Node, name: str, inputs: list[str]) ->
     rank = len(result.shape)
     strides = [_strides(t.shape, rank) for t in (a, b)]
     lists = [", ".join(map(str, values)) for values in (result.shape, *strides)]
-    body = f"static const unsigned n = {result.size}, rank = {rank};\n"
+    body = f"static const unsigned n = {result.size}, n_a = {a.size}, n_b = {b.size}, rank = {rank};\n"
     body += "    static unsigned at(unsigned i, unsigned operand) {\n"
     body += (
         f"        const unsigned shape[] = {{{lists[0]}}}, stride[2][{rank}] = {{{{{lists[1]}}}, {{{lists[2]}}}}};\n"
@@ -219,7 +170,7 @@ def _elementwise(hls: HlsLayers, node: ir.Node, name: str, inputs: list[str]) ->
     body += "            place += (i % shape[d]) * stride[operand][d];\n            i /= shape[d];\n        }\n"
     body += "        return place;\n    }"
     call = f"broadcast_{op}<{{input_t}}, {{input2_t}}, {{output_t}}, {{config}}>({{input}}, {{input2}}, {{output}})"
-    _own(hls, node, name, inputs, call, body, ())
+    hls.own(node, name, inputs, call, body, ())
 
 
 def _strides(shape: tuple[int, ...], rank: int) -> list[int]:
@@ -235,7 +186,7 @@ def _reduce_max(hls: HlsLayers, node: ir.Node, name: str, inputs: list[str]) -> 
     t = hls.type_of(node.inputs[0])
     body = f"static const unsigned n_rows = {t.size // t.shape[-1]}, n_in = {t.shape[-1]};"
     kind = "reduce_max" if isinstance(node, ir.ReduceMax) else "argmax"
-    _own(hls, node, name, inputs, kind + "<{input_t}, {output_t}, {config}>({input}, {output})", body, ())
+    hls.own(node, name, inputs, kind + "<{input_t}, {output_t}, {config}>({input}, {output})", body, ())
 
 
 def _concat(hls: HlsLayers, node: ir.Concat, name: str, inputs: list[str]) -> None:
@@ -243,22 +194,39 @@ def _concat(hls: HlsLayers, node: ir.Concat, name: str, inputs: list[str]) -> No
     result = hls.type_of(node.name)
     fmt, rank = exact_type(result), len(result.shape)
     rows = int(np.prod(result.shape[: node.axis % rank]))
+    columns = [hls.type_of(operand).size // rows for operand in node.inputs]
     parts = []
-    for index, (source, operand) in enumerate(zip(inputs, node.inputs, strict=True), start=1):
-        columns = hls.type_of(operand).size // rows
+    for index, (source, width) in enumerate(zip(inputs, columns, strict=True), start=1):
         parts.append(f"{name}_rows{index}")
-        hls.add(parts[-1], "Reshape", [source], hls.written_type(source), target_shape=[rows, columns])
-    left = parts[0]
-    for index, right in enumerate(parts[1:], start=2):
-        step = f"{name}_part{index}"
-        hls.add(step, "Concatenate", [left, right], fmt, axis=-1, op="concatenate2d")
+        _add_reshape(hls, parts[-1], source, hls.written_type(source), (rows, width))
+    left, total = parts[0], columns[0]
+    for index, (right, width) in enumerate(zip(parts[1:], columns[1:], strict=True), start=2):
+        step, total = f"{name}_part{index}", total + width
+        if hls.stream:
+            call = "join<{input_t}, {input2_t}, {output_t}, {config}>({input}, {input2}, {output})"
+            body = f"static const unsigned n_rows = {rows};"
+            hls.own_layer(step, [left, right], call, body, (), (rows, total), fmt)
+        else:
+            hls.add(step, "Concatenate", [left, right], fmt, axis=-1, op="concatenate2d")
         left = step
-    hls.add(name, "Reshape", [left], fmt, target_shape=list(result.shape))
+    _add_reshape(hls, name, left, fmt, result.shape)
 
 
 def _reshape(hls: HlsLayers, node: ir.Reshape, name: str, inputs: list[str]) -> None:
-    fmt = hls.written_type(inputs[0])
-    hls.add(name, "Reshape", inputs, fmt, target_shape=list(node.shape))
+    flat = len(node.shape) == 1 and all(isinstance(c, ir.Dense) for c in hls.graph.consumers(node.name))
+    if hls.stream and flat:  # hls4ml's Dense gathers the items of a stream itself
+        hls.add(name, "Reshape", inputs, hls.written_type(inputs[0]), target_shape=list(node.shape))
+    else:
+        _add_reshape(hls, name, inputs[0], hls.written_type(inputs[0]), node.shape)
+
+
+def _add_reshape(hls: HlsLayers, name: str, source: str, fmt: FixedPoint, shape: tuple[int, ...]) -> None:
+    if not hls.stream:
+        hls.add(name, "Reshape", [source], fmt, target_shape=list(shape))
+        return
+    call = "repack<{input_t}, {output_t}, {config}>({input}, {output})"
+    body = f"static const unsigned n = {int(np.prod(shape))};"
+    hls.own_layer(name, [source], call, body, (), shape, fmt)
 
 
 def _transpose(hls: HlsLayers, node: ir.Transpose, name: str, inputs: list[str]) -> None:
@@ -269,35 +237,11 @@ def _output(hls: HlsLayers, node: ir.Output, name: str, inputs: list[str]) -> No
     """An output is its operand, or a copy where hls4ml cannot hand that out (an input, a reshape, a shared result)."""
     operand = hls.graph.by_name[node.inputs[0]]
     alone = len(hls.graph.consumers(operand.name)) == 1
-    if alone and not isinstance(operand, ir.Input | ir.Reshape | ir.Concat):
+    if alone and not isinstance(operand, ir.Input | ir.Reshape | ir.Concat | ir.Upsample):
         hls.names[node.name] = inputs[0]
     else:
         hls.add(name, "Activation", inputs, exact_type(hls.type_of(operand.name)), activation="linear")
     hls.outputs.append(hls.names[node.name])
-
-
-def _own(
-    hls: HlsLayers,
-    node: ir.Node,
-    name: str,
-    inputs: list[str],
-    call: str,
-    body: str,
-    weights: tuple[str, ...],
-    result: FixedPoint | None = None,
-    **more: Any,
-) -> None:
-    """Add a layer of ours: `call` and `body` are the C++ of its call and of its configuration."""
-    shape = list(hls.type_of(node.name).shape)
-    types = tuple(key for key in ("accum", "round") if f"{key}_t" in more)
-    attributes = {
-        "hwgen_call": call,
-        "hwgen_body": body,
-        "hwgen_shape": shape,
-        "hwgen_weights": weights,
-        "hwgen_types": types,
-    }
-    hls.add(name, "Hwgen", inputs, result or exact_type(hls.type_of(node.name)), **attributes, **more)
 
 
 MAKERS: dict[type[ir.Node], Callable[[HlsLayers, Any, str, list[str]], None]] = {
@@ -312,6 +256,13 @@ MAKERS: dict[type[ir.Node], Callable[[HlsLayers, Any, str, list[str]], None]] = 
     ir.Concat: _concat,
     ir.Reshape: _reshape,
     ir.Transpose: _transpose,
+    ir.Conv: convolution,
+    ir.DepthwiseConv: convolution,
+    ir.MaxPool: max_pool,
+    ir.SumPool: sum_pool,
+    ir.Divide: divide,
+    ir.Pad: pad,
+    ir.Upsample: upsample,
     ir.Output: _output,
 }
 """How each node kind is written in hls4ml."""

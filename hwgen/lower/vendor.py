@@ -271,6 +271,7 @@ def write_vitis_project(
     folder: Path,
     part: str,
     clock_period_ns: float,
+    io_type: str = "io_parallel",
 ) -> dict[str, Any]:
     """Make a ModelGraph of `layers` for Vitis and have hls4ml write its project; return the configuration used."""
     from hls4ml.backends import get_backend
@@ -278,13 +279,13 @@ def write_vitis_project(
     from hls4ml.model.optimizer import get_optimizer
 
     _register_extension()
-    config = get_backend("Vitis").create_initial_config(part=part, clock_period=clock_period_ns, io_type="io_parallel")
+    config = get_backend("Vitis").create_initial_config(part=part, clock_period=clock_period_ns, io_type=io_type)
     config |= {
         "Backend": "Vitis",
         "OutputDir": str(folder),
         "ProjectName": name,
         "Stamp": "hwgen",
-        "HLSConfig": {**hls_config, "Flows": _vitis_flows()},
+        "HLSConfig": {**hls_config, "Flows": _vitis_flows(io_type)},
     }
     graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
     graph.config.config["OutputDir"] = str(folder)
@@ -293,8 +294,8 @@ def write_vitis_project(
     return config
 
 
-def _vitis_flows() -> list[str]:
-    """Return flows with hls4ml's own passes for Vitis and io_parallel, but without its neutral and inference passes.
+def _vitis_flows(io_type: str) -> list[str]:
+    """Return flows with hls4ml's own passes for Vitis and `io_type`, but without its neutral and inference passes.
 
     Every type is given and every weight quantized, so that nothing is left for those passes to do but harm.
     """
@@ -305,13 +306,15 @@ def _vitis_flows() -> list[str]:
         "init": get_flow("vivado:init_layers").optimizers,
         "validation": get_flow("vitis:validation").optimizers,
         "optimize": ["vivado:inplace_parallel_reshape"],
+        "streaming": ["vivado:inplace_stream_flatten", "vivado:clone_output"],
         "types": get_flow("vivado:specific_types").optimizers,
         "templates": [*get_flow("vivado:apply_templates").optimizers, *get_flow("vitis:apply_templates").optimizers],
     }
     for key, passes in sources.items():
         if f"vitis:hwgen_{key}" not in flow_map:
             register_flow(f"hwgen_{key}", list(passes), backend="Vitis")
-    return [f"vitis:hwgen_{key}" for key in sources]
+    unused = "optimize" if io_type == "io_stream" else "streaming"
+    return [f"vitis:hwgen_{key}" for key in sources if key != unused]
 
 
 def _make_relocatable(folder: Path) -> None:
@@ -369,14 +372,18 @@ def _register_extension() -> None:
 
     class HwgenFunction(FunctionCallTemplate):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(Hwgen, include_header=["nnet_utils/nnet_hwgen.h"])
+            headers = ["nnet_utils/nnet_hwgen.h", "nnet_utils/nnet_hwgen_stream.h"]
+            super().__init__(Hwgen, include_header=headers)
 
         def format(self, node: Any) -> str:
-            return f"nnet::hwgen::{node.get_attr('hwgen_call').format(**words(node))};"
+            stream = node.model.config.get_config_value("IOType") == "io_stream"
+            space = "nnet::hwgen::stream" if stream else "nnet::hwgen"
+            return f"{space}::{node.get_attr('hwgen_call').format(**words(node))};"
 
     backend = get_backend("Vitis")
     register_layer("Hwgen", Hwgen)
     backend.register_template(HwgenConfig)
     backend.register_template(HwgenFunction)
-    backend.register_source(Path(__file__).parent / "templates" / "nnet_hwgen.h")
+    for header in ("nnet_hwgen.h", "nnet_hwgen_stream.h"):
+        backend.register_source(Path(__file__).parent / "templates" / header)
     _EXTENSION.append(Hwgen)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from hwgen.ir import nodes as ir
+from hwgen.ir.reciprocal import FIRST_ROUNDING, reciprocal
 from hwgen.ir.windows import taps, window_shape
 from hwgen.rtl.adder_graph import FLOAT32_EXACT
 from hwgen.rtl.elaboration import Elaboration, Terms, rounding_constant
 from hwgen.rtl.matvec import add_offset, constant_matvec, sum_tree
-from hwgen.rtl.reciprocal import FIRST_ROUNDING, reciprocal
 from hwgen.rtl.rules import larger, lower_node, requantize_term
 from hwgen.rtl.wires import MulConst, Round, Term
 

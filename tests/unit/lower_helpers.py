@@ -15,14 +15,23 @@ from hwgen.train.env import mend_qkeras
 Q6 = "quantized_bits(6,0,alpha=1)"
 
 
-def make_spec(name: str = "net", *, output: str = "logits", **precision: Any) -> Any:
+def make_spec(
+    name: str = "net",
+    *,
+    output: str = "logits",
+    io_type: str = "io_parallel",
+    reuse: int | None = None,
+    **precision: Any,
+) -> Any:
     """A stand-in for ModelSpec with what the lowering reads."""
     section = {"input": None, "weight": None, "bias": None, "activation": None, "result": None, "accum": None}
     section |= {"layers": {}, "allow_wrap": False} | precision
     return SimpleNamespace(
         model=SimpleNamespace(name=name, output=output, layers=None),
         precision=SimpleNamespace(**section),
-        hardware=SimpleNamespace(part="xcvu13p-flga2577-2-e", clock_period_ns=5.0),
+        hardware=SimpleNamespace(
+            part="xcvu13p-flga2577-2-e", clock_period_ns=5.0, io_type=io_type, reuse_factor=reuse, layers={}
+        ),
     )
 
 

@@ -14,8 +14,8 @@ from hwgen.errors import NumericsError
 from hwgen.fixed import FixedPoint, Overflow, Rounding, shift_round
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
+from hwgen.ir.reciprocal import FIRST_ROUNDING, reciprocal
 from hwgen.rtl import RtlOptions, plan
-from hwgen.rtl.reciprocal import FIRST_ROUNDING, reciprocal
 
 RELU = FixedPoint(5, 2, False, Rounding.RND_CONV, Overflow.SAT)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 
 from hwgen.fixed import Rounding
 
@@ -43,15 +45,28 @@ def reciprocal(divisor: int, up: int, lo: int, hi: int) -> Reciprocal:
     if exact.denominator & (exact.denominator - 1) == 0:
         return Reciprocal(exact.numerator, 0, exact.denominator.bit_length() - 1)
     guard = exact.denominator.bit_length() + 1
-    half = Fraction(1, 1 << (guard + 1))
     most = max(abs(lo), abs(hi))
-    shift = 1
-    while True:
-        multiplier = round(exact * (1 << (shift + guard)))
-        error = most * abs(Fraction(multiplier, 1 << (shift + guard)) - exact)
-        if error < half and half + error < Fraction(1, 2 * exact.denominator):
-            return Reciprocal(multiplier, shift, guard)
-        shift += 1
+    shift = next(s for s in count(1) if _is_exact(exact, most, s, guard))
+    return Reciprocal(_multiplier(exact, shift, guard), shift, guard)
+
+
+def reciprocals(divisors: Sequence[int], up: int, lo: int, hi: int) -> tuple[list[int], int, int]:
+    """Return multipliers for several divisors, with one shift and one guard for all (see `Reciprocal`)."""
+    quotients = [Fraction(2) ** up / divisor for divisor in divisors]
+    guard = max(q.denominator.bit_length() + 1 for q in quotients)
+    most = max(abs(lo), abs(hi))
+    shift = next(s for s in count(1) if all(_is_exact(q, most, s, guard) for q in quotients))
+    return [_multiplier(q, shift, guard) for q in quotients], shift, guard
+
+
+def _multiplier(exact: Fraction, shift: int, guard: int) -> int:
+    return round(exact * (1 << (shift + guard)))
+
+
+def _is_exact(exact: Fraction, most: int, shift: int, guard: int) -> bool:
+    half = Fraction(1, 1 << (guard + 1))
+    error = most * abs(Fraction(_multiplier(exact, shift, guard), 1 << (shift + guard)) - exact)
+    return error < half and half + error < Fraction(1, 2 * exact.denominator)
 
 
 FIRST_ROUNDING = Rounding.RND
