@@ -9,7 +9,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import NEVER, Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import NEVER, Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 NAMES = ("Width", "H", "W", "Top", "Bottom", "Left", "Right")
 SHAPES = [
@@ -59,6 +60,9 @@ class Pad:
         raise AssertionError("no pixel inside")
 
 
+BUNDLE = Bundle("hg_pad", SHAPES, Pad)
+
+
 @cocotb.test()
 async def every_cycle_under_every_stall_pattern(dut: Any) -> None:
     await every_stall_pattern(dut, Pad, 8)
@@ -71,10 +75,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_pad(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_pad", __name__, SHAPES, Pad)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_pad_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_pad", SHAPES, Pad)
+    readers_agree(tmp_path, BUNDLE)

@@ -7,7 +7,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from stream_bench import Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 SHAPES = [
     {"Width": width, "Beats": beats} for width, beats in [(8, 1), (1, 2), (8, 2), (5, 3), (33, 4), (3, 16), (2, 31)]
@@ -31,6 +32,9 @@ class Split:
         return pushes[self.beats - 1 :: self.beats], pushes
 
 
+BUNDLE = Bundle("hg_split", SHAPES, Split)
+
+
 @cocotb.test()
 async def every_cycle_under_every_stall_pattern(dut: Any) -> None:
     await every_stall_pattern(dut, Split, 10)
@@ -43,10 +47,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_split(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_split", __name__, SHAPES, Split)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_split_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_split", SHAPES, Split)
+    readers_agree(tmp_path, BUNDLE)
