@@ -20,6 +20,8 @@ from hwgen.sim.bench_lib import given, randoms
 
 NEVER = 1 << 40
 Shape = Mapping[str, int]
+Source = Callable[[random.Random, int], Callable[[Any], list[int]]]
+"""From a random generator and a number of frames, the items for a rule."""
 
 
 class Rule(Protocol):
@@ -34,7 +36,7 @@ class Rule(Protocol):
     def outputs(self, items: list[int]) -> list[int]:
         """Return what leaves for `items` (and, for a padder, what is offered after them)."""
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         """Return the cycles of all transfers in and out (`NEVER`: not within this run)."""
 
 
@@ -90,7 +92,7 @@ class Lane:
 
     def check(self, what: str, cycle: int, complete: bool) -> None:
         """Compare what was seen in `cycle` cycles with the rule and the data model."""
-        pops, pushes = self.rule.cycles(self.offers, Ready(self.ready))
+        pops, pushes = self.rule.cycles(self.items, self.offers, Ready(self.ready))
         pops, pushes = [t for t in pops if t < cycle], [t for t in pushes if t < cycle]
         compare(f"{what}: cycles in", self.popped, pops)
         compare(f"{what}: cycles out", self.pushed, pushes)
@@ -187,28 +189,34 @@ def random_items(draw: random.Random, frames: int) -> Callable[[Rule], list[int]
 
 
 async def every_stall_pattern(
-    dut: Any, make: Callable[[Shape], Rule], frames: int, after: Callable[[Lanes, list[Lane]], None] | None = None
+    dut: Any,
+    make: Callable[[Shape], Rule],
+    frames: int,
+    after: Callable[[Lanes, list[Lane]], None] | None = None,
+    source: Source = random_items,
 ) -> None:
     """Whole frames under every stall pattern: data and every cycle."""
     bench = await Lanes(dut, make).started()
     for name, (gap, stall) in STALLS.items():
         await bench.reset(bench.draw.randrange(1, 3))
-        lanes = bench.lanes(random_items(bench.draw, frames), gap, stall)
+        lanes = bench.lanes(source(bench.draw, frames), gap, stall)
         bench.check(lanes, name, await bench.run(lanes, quiet=300 if stall else 60))
         if after is not None:
             after(bench, lanes)
 
 
-async def resets_in_flight(dut: Any, make: Callable[[Shape], Rule], frames: int, times: int = 25) -> None:
+async def resets_in_flight(
+    dut: Any, make: Callable[[Shape], Rule], frames: int, times: int = 25, source: Source = random_items
+) -> None:
     """Resets at random cycles: what came before them is right, and what comes after them is exact from the start."""
     bench = await Lanes(dut, make).started()
     patterns = list(STALLS.values())
     for number in range(times):
         await bench.reset()
         gap, stall = patterns[number % 4]
-        lanes = bench.lanes(random_items(bench.draw, frames), gap, stall)
+        lanes = bench.lanes(source(bench.draw, frames), gap, stall)
         cycle = await bench.run(lanes, limit=bench.draw.randrange(1, 60 + 20 * number))
         bench.check(lanes, f"until reset {number}", cycle, complete=False)
     await bench.reset()
-    lanes = bench.lanes(random_items(bench.draw, frames), 0, 0)
+    lanes = bench.lanes(source(bench.draw, frames), 0, 0)
     bench.check(lanes, "after the resets", await bench.run(lanes))

@@ -24,7 +24,7 @@ class Collect:
         frames = range(len(items) // self.frame)
         return [sum(items[f * self.frame + k] << k * self.in_width for k in range(self.frame)) for f in frames]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)

@@ -37,7 +37,7 @@ class Decimate:
     def outputs(self, items: list[int]) -> list[int]:
         return [item for n, item in enumerate(items) if self.kept[n % self.frame]]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)

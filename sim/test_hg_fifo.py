@@ -24,7 +24,7 @@ class Fifo:
     def outputs(self, items: list[int]) -> list[int]:
         return items
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pushes: list[int] = []
         pops: list[int] = []
         for n, offer in enumerate(offers):

@@ -49,7 +49,7 @@ class Pad:
             results.append(item)
         raise AssertionError("no pixel inside")
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         waiting, pops, pushes = iter([*offers, NEVER]), [], []
         for inside in itertools.cycle(self.inner):
             offer = next(waiting) if inside else 0

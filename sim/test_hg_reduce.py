@@ -51,7 +51,7 @@ class Reduce:
         results = frames.max(axis=1) if self.p["Op"] else frames.sum(axis=1)
         return [pack_elements([int(v) for v in result], self.p["OutWidth"]) for result in results]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)

@@ -76,7 +76,7 @@ class RowStore:
                 windows.append(sum(int(tap) << self.pixel * k for k, tap in enumerate(taps)))
         return windows
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         p = self.p
         rows, columns, slots = p["H"], p["W"], p["KH"] + p["SH"]
         last = (p["Wo"] - 1) * p["SW"] - p["PL"] + p["KW"] - 1

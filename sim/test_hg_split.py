@@ -24,7 +24,7 @@ class Split:
         mask = (1 << self.out_width) - 1
         return [item >> k * self.out_width & mask for item in items for k in range(self.beats)]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pushes: list[int] = []
         for offer in offers:
             for _ in range(self.beats):

@@ -39,7 +39,7 @@ class Upsample:
         frames = np.array(items, dtype=object).reshape(-1, self.p["H"], self.p["W"])
         return [int(v) for v in frames.repeat(self.p["FY"], axis=1).repeat(self.p["FX"], axis=2).ravel()]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         width, passes, repetitions = self.p["W"], self.p["FY"], self.p["FX"]
         pops: list[int] = []
         pushes: list[int] = []
