@@ -1,30 +1,27 @@
 """The bench of the stream modules: data against a model, and every cycle of every transfer against the firing rule.
 
-Many shapes of a module are instances of one generated top (one compile); they share flat ports, instance 0 at the least
-significant end, and run side by side, each with its own source and sink. A module's test file gives a `Rule`. The
-rule is told when the source offered and when the sink was ready, never what the hardware did.
+Many shapes of a module run side by side in one simulator (`stream_bundle.py`), each with its own source and sink. A
+module's test file gives a `Rule`. The rule is told when the source offered and when the sink was ready, never what the
+hardware did.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
-from lib_bench import LIBRARY, STALLS
+from lib_bench import STALLS
 
 from hwgen.sim.bench_lib import given, randoms
-from hwgen.sim.build import SLOW, ModelSource, build
-from hwgen.sim.cocotb_run import cocotb_program, run_cocotb
 
 NEVER = 1 << 40
 Shape = Mapping[str, int]
+Source = Callable[[random.Random, int], Callable[[Any], list[int]]]
+"""From a random generator and a number of frames, the items for a rule."""
 
 
 class Rule(Protocol):
@@ -39,7 +36,7 @@ class Rule(Protocol):
     def outputs(self, items: list[int]) -> list[int]:
         """Return what leaves for `items` (and, for a padder, what is offered after them)."""
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         """Return the cycles of all transfers in and out (`NEVER`: not within this run)."""
 
 
@@ -95,7 +92,7 @@ class Lane:
 
     def check(self, what: str, cycle: int, complete: bool) -> None:
         """Compare what was seen in `cycle` cycles with the rule and the data model."""
-        pops, pushes = self.rule.cycles(self.offers, Ready(self.ready))
+        pops, pushes = self.rule.cycles(self.items, self.offers, Ready(self.ready))
         pops, pushes = [t for t in pops if t < cycle], [t for t in pushes if t < cycle]
         compare(f"{what}: cycles in", self.popped, pops)
         compare(f"{what}: cycles out", self.pushed, pushes)
@@ -114,8 +111,8 @@ def compare(what: str, got: list[int], wanted: list[int]) -> None:
     assert len(got) == len(wanted), f"{what}: {len(got)} items, expected {len(wanted)}"
 
 
-class Bundle:
-    """All instances of the bundle, one cycle at a time."""
+class Lanes:
+    """All instances of the bench, one cycle at a time."""
 
     def __init__(self, dut: Any, make: Callable[[Shape], Rule]) -> None:
         document = given()
@@ -123,7 +120,7 @@ class Bundle:
         self.rules = [make(shape) for shape in self.shapes]
         self.draw = random.Random(document["seed"])
 
-    async def started(self) -> Bundle:
+    async def started(self) -> Lanes:
         Clock(self.dut.clk_i, 10, unit="ns").start()
         self.dut.rst_i.value = 0
         self.dut.in_valid_i.value = 0
@@ -192,109 +189,34 @@ def random_items(draw: random.Random, frames: int) -> Callable[[Rule], list[int]
 
 
 async def every_stall_pattern(
-    dut: Any, make: Callable[[Shape], Rule], frames: int, after: Callable[[Bundle, list[Lane]], None] | None = None
+    dut: Any,
+    make: Callable[[Shape], Rule],
+    frames: int,
+    after: Callable[[Lanes, list[Lane]], None] | None = None,
+    source: Source = random_items,
 ) -> None:
     """Whole frames under every stall pattern: data and every cycle."""
-    bundle = await Bundle(dut, make).started()
+    bench = await Lanes(dut, make).started()
     for name, (gap, stall) in STALLS.items():
-        await bundle.reset(bundle.draw.randrange(1, 3))
-        lanes = bundle.lanes(random_items(bundle.draw, frames), gap, stall)
-        bundle.check(lanes, name, await bundle.run(lanes, quiet=300 if stall else 60))
+        await bench.reset(bench.draw.randrange(1, 3))
+        lanes = bench.lanes(source(bench.draw, frames), gap, stall)
+        bench.check(lanes, name, await bench.run(lanes, quiet=300 if stall else 60))
         if after is not None:
-            after(bundle, lanes)
+            after(bench, lanes)
 
 
-async def resets_in_flight(dut: Any, make: Callable[[Shape], Rule], frames: int, times: int = 25) -> None:
+async def resets_in_flight(
+    dut: Any, make: Callable[[Shape], Rule], frames: int, times: int = 25, source: Source = random_items
+) -> None:
     """Resets at random cycles: what came before them is right, and what comes after them is exact from the start."""
-    bundle = await Bundle(dut, make).started()
+    bench = await Lanes(dut, make).started()
     patterns = list(STALLS.values())
     for number in range(times):
-        await bundle.reset()
+        await bench.reset()
         gap, stall = patterns[number % 4]
-        lanes = bundle.lanes(random_items(bundle.draw, frames), gap, stall)
-        cycle = await bundle.run(lanes, limit=bundle.draw.randrange(1, 60 + 20 * number))
-        bundle.check(lanes, f"until reset {number}", cycle, complete=False)
-    await bundle.reset()
-    lanes = bundle.lanes(random_items(bundle.draw, frames), 0, 0)
-    bundle.check(lanes, "after the resets", await bundle.run(lanes))
-
-
-def bundle_text(module: str, shapes: Sequence[Shape], make: Callable[[Shape], Rule], taps: Mapping[str, str]) -> str:
-    """Return the top around one instance a shape. `taps`: output ports under HWGEN_TAPS, with their width."""
-    rules = [make(shape) for shape in shapes]
-    total_in, total_out = sum(rule.in_width for rule in rules), sum(rule.out_width for rule in rules)
-    count = len(shapes)
-    lines = [f"module bundle_{module} (", "    input logic clk_i,", "    input logic rst_i,"]
-    lines += [f"`ifdef HWGEN_TAPS\n    output logic [{32 * count - 1}:0] {tap},\n`endif" for tap in taps]
-    lines += [f"    input logic [{count - 1}:0] in_valid_i,", f"    output logic [{count - 1}:0] in_ready_o,"]
-    lines += [f"    input logic [{total_in - 1}:0] in_data_i,", f"    output logic [{count - 1}:0] out_valid_o,"]
-    lines += [f"    input logic [{count - 1}:0] out_ready_i,", f"    output logic [{total_out - 1}:0] out_data_o", ");"]
-    at_in = at_out = 0
-    for k, (shape, rule) in enumerate(zip(shapes, rules, strict=True)):
-        parameters = ", ".join(f".{name}({value})" for name, value in shape.items())
-        lines += [f"  {module} #({parameters}) u_{k} (", "`ifdef HWGEN_TAPS"]
-        for tap, width in taps.items():
-            size = width.format(**shape)
-            lines.append(f"      .{tap}({tap}[{32 * k}+:{size}]),")
-        lines += ["`endif", "      .clk_i(clk_i), .rst_i(rst_i),"]
-        lines.append(f"      .in_valid_i(in_valid_i[{k}]), .in_ready_o(in_ready_o[{k}]),")
-        lines.append(f"      .in_data_i(in_data_i[{at_in}+:{rule.in_width}]), .out_valid_o(out_valid_o[{k}]),")
-        lines.append(f"      .out_ready_i(out_ready_i[{k}]), .out_data_o(out_data_o[{at_out}+:{rule.out_width}]));")
-        for tap, width in taps.items():
-            size = width.format(**shape)
-            lines.append(f"`ifdef HWGEN_TAPS\n  assign {tap}[32*{k}+32-1:32*{k}+{size}] = '0;\n`endif")
-        at_in, at_out = at_in + rule.in_width, at_out + rule.out_width
-    return "\n".join([*lines, "endmodule", ""])
-
-
-def write_bundle(
-    folder: Path, module: str, shapes: Sequence[Shape], make: Callable[[Shape], Rule], taps: Mapping[str, str]
-) -> list[Path]:
-    """Write the bundle, its module and a `design.json` that names them; return the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"{module}.sv", f"bundle_{module}.sv"]
-    shutil.copy(LIBRARY / names[0], folder)
-    (folder / names[1]).write_text(bundle_text(module, shapes, make, taps))
-    design = {"top": f"bundle_{module}", "files": names, "axis": None}
-    (folder / "design.json").write_text(json.dumps(design))
-    return [folder / name for name in names]
-
-
-def run_bundle(
-    folder: Path,
-    module: str,
-    bench: str,
-    shapes: Sequence[Shape],
-    make: Callable[[Shape], Rule],
-    *,
-    seeds: Sequence[int] = (1, 2),
-    taps: Mapping[str, str] | None = None,
-) -> None:
-    """Fail unless every cocotb test of `bench` passes on all `shapes`, from several random initial states."""
-    files = write_bundle(folder / "rtl", module, shapes, make, taps or {})
-    defines = ("HWGEN_TAPS",) if taps else ()
-    top = f"bundle_{module}"
-    source = ModelSource(files, top, defines=defines, vpi_depth=1, optimise=SLOW)
-    program = build(source, {"cocotb": cocotb_program()}, folder / "build")["cocotb"]
-    for seed in seeds:
-        document = {"module": module, "shapes": [dict(shape) for shape in shapes], "seed": seed}
-        result = run_cocotb(program, bench, document, folder / f"seed{seed}", top=top, seed=seed)
-        failures = [f"{test}: {message}" for test, message, _ in result.tests if message is not None]
-        assert result.tests and not failures, f"{failures}\nlog: {folder / f'seed{seed}' / 'cocotb.log'}"
-
-
-def readers_agree(
-    folder: Path,
-    module: str,
-    shapes: Sequence[Shape],
-    make: Callable[[Shape], Rule],
-    taps: Mapping[str, str] | None = None,
-) -> None:
-    """Fail unless Verilator -Wall, slang and yosys read all shapes and have nothing to say."""
-    from rtl_readers import slang_says, verilator_says, yosys_reads
-
-    write_bundle(folder, module, shapes, make, taps or {})
-    for define in (False, True) if taps else (False,):
-        said = verilator_says(folder, define) + slang_says(folder, define)
-        assert not said, said
-    yosys_reads(folder)
+        lanes = bench.lanes(source(bench.draw, frames), gap, stall)
+        cycle = await bench.run(lanes, limit=bench.draw.randrange(1, 60 + 20 * number))
+        bench.check(lanes, f"until reset {number}", cycle, complete=False)
+    await bench.reset()
+    lanes = bench.lanes(source(bench.draw, frames), 0, 0)
+    bench.check(lanes, "after the resets", await bench.run(lanes))

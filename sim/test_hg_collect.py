@@ -7,7 +7,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from stream_bench import Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 SHAPES = [
     {"Width": width, "Beats": beats} for width, beats in [(8, 1), (1, 2), (8, 2), (5, 3), (33, 4), (3, 16), (2, 31)]
@@ -23,12 +24,15 @@ class Collect:
         frames = range(len(items) // self.frame)
         return [sum(items[f * self.frame + k] << k * self.in_width for k in range(self.frame)) for f in frames]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)
             pops.append(ready(now) if n % self.frame == self.frame - 1 else now)
         return pops, pops[self.frame - 1 :: self.frame]
+
+
+BUNDLE = Bundle("hg_collect", SHAPES, Collect)
 
 
 @cocotb.test()
@@ -43,10 +47,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_collect(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_collect", __name__, SHAPES, Collect)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_collect_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_collect", SHAPES, Collect)
+    readers_agree(tmp_path, BUNDLE)

@@ -8,7 +8,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 SHAPES = [
     {"Width": 8, "H": 6, "W": 6, "SY": 2, "SX": 2},
@@ -36,12 +37,15 @@ class Decimate:
     def outputs(self, items: list[int]) -> list[int]:
         return [item for n, item in enumerate(items) if self.kept[n % self.frame]]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)
             pops.append(ready(now) if self.kept[n % self.frame] else now)
         return pops, self.outputs(pops)
+
+
+BUNDLE = Bundle("hg_decimate", SHAPES, Decimate)
 
 
 @cocotb.test()
@@ -56,10 +60,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_decimate(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_decimate", __name__, SHAPES, Decimate)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_decimate_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_decimate", SHAPES, Decimate)
+    readers_agree(tmp_path, BUNDLE)

@@ -7,7 +7,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from stream_bench import Bundle, Lane, Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Lane, Lanes, Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 SHAPES = [
     {"Width": width, "Depth": depth} for width, depth in [(1, 2), (8, 2), (9, 3), (70, 4), (33, 5), (8, 16), (3, 31)]
@@ -23,7 +24,7 @@ class Fifo:
     def outputs(self, items: list[int]) -> list[int]:
         return items
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pushes: list[int] = []
         pops: list[int] = []
         for n, offer in enumerate(offers):
@@ -33,14 +34,17 @@ class Fifo:
         return pushes, pops
 
 
-def highest_fill(bundle: Bundle, lanes: list[Lane]) -> None:
-    shown = int(bundle.dut.high_o.value)
+def highest_fill(bench: Lanes, lanes: list[Lane]) -> None:
+    shown = int(bench.dut.high_o.value)
     for number, lane in enumerate(lanes):
         fill, highest, pops = 0, 0, set(lane.pushed)
         for cycle in range(len(lane.ready)):
             fill += (cycle in lane.popped) - (cycle in pops)
             highest = max(highest, fill)
         assert shown >> 32 * number & 0xFFFFFFFF == highest, f"high-water mark of instance {number}"
+
+
+BUNDLE = Bundle("hg_fifo", SHAPES, Fifo, taps=TAPS)
 
 
 @cocotb.test()
@@ -55,10 +59,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_fifo(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_fifo", __name__, SHAPES, Fifo, taps=TAPS)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_fifo_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_fifo", SHAPES, Fifo, TAPS)
+    readers_agree(tmp_path, BUNDLE)

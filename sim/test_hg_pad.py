@@ -9,7 +9,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import NEVER, Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import NEVER, Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 NAMES = ("Width", "H", "W", "Top", "Bottom", "Left", "Right")
 SHAPES = [
@@ -48,7 +49,7 @@ class Pad:
             results.append(item)
         raise AssertionError("no pixel inside")
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         waiting, pops, pushes = iter([*offers, NEVER]), [], []
         for inside in itertools.cycle(self.inner):
             offer = next(waiting) if inside else 0
@@ -57,6 +58,9 @@ class Pad:
             if pushes[-1] >= NEVER:
                 return pops, pushes
         raise AssertionError("no pixel inside")
+
+
+BUNDLE = Bundle("hg_pad", SHAPES, Pad)
 
 
 @cocotb.test()
@@ -71,10 +75,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_pad(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_pad", __name__, SHAPES, Pad)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_pad_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_pad", SHAPES, Pad)
+    readers_agree(tmp_path, BUNDLE)

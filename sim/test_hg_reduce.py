@@ -8,7 +8,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 from hwgen.sim.bench_lib import pack_elements
 
@@ -50,12 +51,15 @@ class Reduce:
         results = frames.max(axis=1) if self.p["Op"] else frames.sum(axis=1)
         return [pack_elements([int(v) for v in result], self.p["OutWidth"]) for result in results]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         pops: list[int] = []
         for n, offer in enumerate(offers):
             now = max(offer, pops[-1] + 1 if pops else 0)
             pops.append(ready(now) if n % self.frame == self.frame - 1 else now)
         return pops, pops[self.frame - 1 :: self.frame]
+
+
+BUNDLE = Bundle("hg_reduce", SHAPES, Reduce)
 
 
 @cocotb.test()
@@ -70,10 +74,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_reduce(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_reduce", __name__, SHAPES, Reduce)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_reduce_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_reduce", SHAPES, Reduce)
+    readers_agree(tmp_path, BUNDLE)

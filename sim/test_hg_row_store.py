@@ -9,7 +9,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import NEVER, Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import NEVER, Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 NAMES = ("ElementWidth", "Channels", "H", "W", "KH", "KW", "SH", "SW", "PT", "PL", "Ho", "Wo", "PadValue")
 
@@ -75,7 +76,7 @@ class RowStore:
                 windows.append(sum(int(tap) << self.pixel * k for k, tap in enumerate(taps)))
         return windows
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         p = self.p
         rows, columns, slots = p["H"], p["W"], p["KH"] + p["SH"]
         last = (p["Wo"] - 1) * p["SW"] - p["PL"] + p["KW"] - 1
@@ -104,8 +105,12 @@ class RowStore:
                         takes.append(ready(shift + 1))
                 below = rows if oy == p["Ho"] - 1 else min(max((oy + 1) * p["SH"] - p["PT"], 0), rows)
                 released += [issue] * (frame * rows + below - len(released))
-        pop(len(offers) - 1)
+        if offers:
+            pop(len(offers) - 1)
         return pops, takes
+
+
+BUNDLE = Bundle("hg_row_store", SHAPES, RowStore)
 
 
 @cocotb.test()
@@ -120,10 +125,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_row_store(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_row_store", __name__, SHAPES, RowStore)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_row_store_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_row_store", SHAPES, RowStore)
+    readers_agree(tmp_path, BUNDLE)

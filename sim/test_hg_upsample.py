@@ -8,7 +8,8 @@ from typing import Any
 import cocotb
 import numpy as np
 import pytest
-from stream_bench import Ready, Shape, every_stall_pattern, readers_agree, resets_in_flight, run_bundle
+from stream_bench import Ready, Shape, every_stall_pattern, resets_in_flight
+from stream_bundle import Bundle, readers_agree, run_bundle
 
 NAMES = ("Width", "H", "W", "FY", "FX")
 SHAPES = [
@@ -38,7 +39,7 @@ class Upsample:
         frames = np.array(items, dtype=object).reshape(-1, self.p["H"], self.p["W"])
         return [int(v) for v in frames.repeat(self.p["FY"], axis=1).repeat(self.p["FX"], axis=2).ravel()]
 
-    def cycles(self, offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
+    def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         width, passes, repetitions = self.p["W"], self.p["FY"], self.p["FX"]
         pops: list[int] = []
         pushes: list[int] = []
@@ -53,6 +54,9 @@ class Upsample:
         return pops, pushes
 
 
+BUNDLE = Bundle("hg_upsample", SHAPES, Upsample)
+
+
 @cocotb.test()
 async def every_cycle_under_every_stall_pattern(dut: Any) -> None:
     await every_stall_pattern(dut, Upsample, 6)
@@ -65,10 +69,10 @@ async def resets(dut: Any) -> None:
 
 @pytest.mark.verilator
 def test_hg_upsample(tmp_path: Path) -> None:
-    run_bundle(tmp_path, "hg_upsample", __name__, SHAPES, Upsample)
+    run_bundle(tmp_path, BUNDLE, __name__)
 
 
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_upsample_is_read(tmp_path: Path) -> None:
-    readers_agree(tmp_path, "hg_upsample", SHAPES, Upsample)
+    readers_agree(tmp_path, BUNDLE)

@@ -13,9 +13,11 @@ def _tops(folder: Path) -> list[tuple[str, list[Path]]]:
     """Return (top module, files) of the core and of the AXI4-Stream wrapper in an rtl/ folder."""
     design = json.loads((folder / "design.json").read_text())
     files = [folder / name for name in design["files"]]
+    if not design["axis"]:
+        return [(design["top"], files)]
     # The core alone leaves the AXI4-Stream files unused: they are read for the wrapper only.
-    tops = [(design["top"], [f for f in files if "axis" not in f.name and f.name != "hg_fork.sv"])]
-    return tops + ([(design["axis"]["top"], files)] if design["axis"] else [])
+    core = [f for f in files if "axis" not in f.name and f.name != "hg_fork.sv"]
+    return [(design["top"], core), (design["axis"]["top"], files)]
 
 
 def verilator_says(folder: Path, taps: bool) -> str:
