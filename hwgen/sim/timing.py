@@ -84,7 +84,8 @@ def measure_timing(harness: Harness, frames: Words, seeds: Sequence[int] = INIT_
             seen.notes.append(f"one frame in, {len(single.produced)} out (power-up seed {seed})")
             if single.ended == "no progress" and not any(
                 len(sink.cycles) for sink in single.sinks
-            ):  # no use in waiting again and again
+            ):
+                # no use in waiting again and again
                 return Timing(notes=tuple(seen.notes), waiting=single.waiting or ("nothing came out",))
             continue
         seen.add("latency", single.whole.outs(-1) - single.accepted)
