@@ -101,7 +101,7 @@ module pair (
   , output logic tap_aq_valid_o, output logic [{C * 3 - 1}:0] tap_aq_o
   , output logic tap_total_valid_o, output logic [{C * wt - 1}:0] tap_total_o
   , output logic tap_dense_valid_o, output logic [{N * wd - 1}:0] tap_dense_o
-  , output logic [3:0] link_valid_o_unused, output logic f1_valid_o, output logic f1_ready_o
+  , output logic f1_valid_o, output logic f1_ready_o
   , output logic f2_valid_o, output logic f2_ready_o
   , output logic [15:0] mark_f1_o, output logic [15:0] mark_f2_o
   , output logic [15:0] mark_f3_o, output logic [15:0] mark_f4_o
@@ -131,7 +131,8 @@ module pair (
   assign in_b_ready_o = f1_valid && can_join;
   wire joined = f1_valid && in_b_valid_i && can_join;
   logic [7:0] place_q;
-  always_ff @(posedge clk_i) if (rst_i) place_q <= 0; else if (joined) place_q <= place_q == {BEATS - 1} ? 0 : place_q + 1;
+  always_ff @(posedge clk_i)
+    if (rst_i) place_q <= 0; else if (joined) place_q <= place_q == {BEATS - 1} ? 0 : place_q + 1;
 {chr(10).join(adds)}
   wire [{C * wt - 1}:0] total = {{t1[{wt - 1}:0], t0[{wt - 1}:0]}};
   wire send_total = joined;
@@ -174,7 +175,6 @@ module pair (
   assign tap_total_o = total;
   assign tap_dense_valid_o = give && f4_space;
   assign tap_dense_o = dense;
-  assign link_valid_o_unused = 0;
   assign f1_valid_o = f1_valid;
   assign f1_ready_o = take1;
   assign f2_valid_o = f2_valid;
@@ -229,7 +229,11 @@ def pair_design() -> dict:
 def pair_prediction(step: int = 3) -> dict:
     """From the firing rules in this module's description, for step >= 2."""
     latency = BEATS * step + 2  # the first beat waits a cycle in f2, the result a cycle in f4
-    taps = [("aq", 0, step * (BEATS - 2) - 1), ("total", 1, step * (BEATS - 2)), ("dense", latency - 1, latency - 1)]
+    taps = [
+        ("aq", 0, step * (BEATS - 2) - 1),
+        ("total", 1, step * (BEATS - 3) + 1),
+        ("dense", latency - 1, latency - 1),
+    ]
     return {
         "version": 1,
         "latency_cycles": latency,
