@@ -230,8 +230,8 @@ def pair_prediction(step: int = 3) -> dict:
     """From the firing rules in this module's description, for step >= 2."""
     latency = BEATS * step + 2  # the first beat waits a cycle in f2, the result a cycle in f4
     taps = [
-        ("aq", 0, step * (BEATS - 2) - 1),
-        ("total", 1, step * (BEATS - 3) + 1),
+        ("aq", 0, step * (BEATS - 3) + 2),
+        ("total", 1, step * (BEATS - 4) + 4),
         ("dense", latency - 1, latency - 1),
     ]
     return {
