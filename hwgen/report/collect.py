@@ -51,7 +51,11 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a build. Unknown is None, never 0."""
+    """The result of a build. Unknown is None, never 0.
+
+    `latency` is of one frame in an empty design, first beat in to last beat out; `first_out` to the first beat out;
+    `steady` the same as `latency` with the sources paced at the interval. The last two are of streaming designs alone.
+    """
 
     name: str
     status: str
@@ -65,6 +69,9 @@ class Report:
     pairs: tuple[Pair, ...]
     latency: Timing
     interval: Timing
+    first_out: Timing | None
+    steady: Timing | None
+    fifos: tuple[dict[str, Any], ...]
     weights: int | None
     nonzero: int | None
     overflow: str | None
@@ -108,6 +115,7 @@ def collect(
     pairs = tuple(_pair(a, b, rows, missing, "verify" in stages) for a, b in PAIRS)
     latency = _timing((evidence or {}).get("latency"), prediction.get("latency_cycles"))
     interval = _timing((evidence or {}).get("interval"), prediction.get("interval_cycles"))
+    first_out, steady = _stream_timing((evidence or {}).get("latency") or {}, prediction)
     data = trained.get("data") or {}
     accuracy = {
         "float": trained.get("float"),
@@ -132,6 +140,9 @@ def collect(
         pairs=pairs,
         latency=latency,
         interval=interval,
+        first_out=first_out,
+        steady=steady,
+        fifos=tuple((evidence or {}).get("fifos") or ()),
         weights=weights.get("weights"),
         nonzero=weights.get("nonzero"),
         overflow=None if not lowered else "allowed to wrap" if spec.precision.allow_wrap else "proved absent",
@@ -168,6 +179,17 @@ def _count(part: Any) -> int:
 def _timing(row: dict[str, Any] | None, predicted: int | None) -> Timing:
     row = row or {}
     return Timing(row.get("predicted_cycles", predicted), row.get("measured_cycles"), row.get("frames"))
+
+
+def _stream_timing(row: dict[str, Any], prediction: dict[str, Any]) -> tuple[Timing | None, Timing | None]:
+    """Return what only a design that takes its frames in beats has: first output, and latency in steady state."""
+    if "first_out_cycles" not in prediction and "first_out_predicted_cycles" not in row:
+        return None, None
+
+    def one(what: str, key: str) -> Timing:
+        return Timing(row.get(f"{what}_predicted_cycles", prediction.get(key)), row.get(f"{what}_measured_cycles"))
+
+    return one("first_out", "first_out_cycles"), one("steady", "steady_latency_cycles")
 
 
 def _whole_test(pair: Pair, frames: int | None) -> bool:

@@ -34,7 +34,7 @@ def _row(label: str, text: str) -> str:
 def _in_rtl(found: dict[str, Any], folder: str) -> list[str]:
     lines = [_row("first vector", f"{found['set']} #{found['index']} (seed {found['seed']})")]
     if found.get("layer"):
-        element = f", element [{found['element']}]" if "element" in found else ""
+        element = _place(found)
         agree = f"   ({', '.join(found['agree'])} agree)" if found.get("agree") else ""
         lines.append(_row("first layer", f"{found['layer']}{element}{agree}"))
     if "graph_integer" in found:
@@ -44,6 +44,7 @@ def _in_rtl(found: dict[str, Any], folder: str) -> list[str]:
         bits = "[{}:{}]".format(*found["bits"]) if "bits" in found else ""
         text = f"{found['cycle']} of {found['of_cycles']}, signal {found['signal']}{bits}"
         lines.append(_row("cycle", text))
+    lines += [_row("waiting", text) for text in found.get("waiting", [])]
     if found.get("note"):
         lines.append(_row("note", found["note"]))
     if found.get("waveform"):
@@ -51,6 +52,15 @@ def _in_rtl(found: dict[str, Any], folder: str) -> list[str]:
     if found.get("replay"):
         lines.append(_row("replay", found["replay"]))
     return lines
+
+
+def _place(found: dict[str, Any]) -> str:
+    """Return where in a tensor: an element, or the beat, pixel and channel of one that travels in beats."""
+    if "beat" in found:
+        y, x = found["pixel"]
+        channel = f" channel {found['channel']}" if "channel" in found else ""
+        return f", pixel ({y}, {x}){channel}, beat {found['beat']} of {found['beats']}"
+    return f", element [{found['element']}]" if "element" in found else ""
 
 
 def _in_pair(pair: Pair, first: dict[str, Any]) -> list[str]:

@@ -17,7 +17,10 @@ def junit(report: Report) -> bytes:
         else:
             bad = f"{pair.mismatches} of {pair.vectors} vectors differ" if pair.mismatches else None
             _case(suite, "agreement", name, failure=bad, error=None if pair.vectors else "no vectors")
-    for name, timing in (("latency", report.latency), ("interval", report.interval)):
+    timings = {"latency": report.latency, "interval": report.interval}
+    timings |= {"first output": report.first_out} if report.first_out is not None else {}
+    timings |= {"steady latency": report.steady} if report.steady is not None else {}
+    for name, timing in timings.items():
         _timing_case(suite, name, timing)
     for requirement in report.requirements:
         text = f"found {requirement.found}, required {requirement.wanted}"

@@ -68,22 +68,31 @@ def _set(pair: Pair, name: str) -> str:
 
 
 def _timing(report: Report) -> list[str]:
-    clock = report.clock_period_ns
-    lines = [f" {'Timing':<20}{'predicted':<17}measured"]
-    lines.append(_cycles("latency", report.latency, clock, "first in -> last out"))
-    frames = report.interval.frames
-    lines.append(_cycles("interval", report.interval, None, f"{frames} back-to-back frames" if frames else ""))
+    clock, frames = report.clock_period_ns, report.interval.frames
+    rows: list[tuple[str, Timing, float | None, str]] = [("latency", report.latency, clock, "first in -> last out")]
+    if report.first_out is not None:
+        rows.append(("first output", report.first_out, clock, "first in -> first out"))
+    if report.steady is not None:
+        rows.append(("steady latency", report.steady, clock, "sources paced at the interval"))
+    streamed = report.first_out is not None
+    note = f"{frames} back-to-back frames" if frames else ""
+    rows.append(("interval", report.interval, clock if streamed else None, note))
+    texts = [(n, _count(t.predicted, c, "–"), _count(t.measured, c, "NOT RUN"), note) for n, t, c, note in rows]
+    width = max(17, *(len(cell) + 2 for _, a, b, _ in texts for cell in (a, b)))
+    lines = [f" {'Timing':<20}{'predicted':<{width}}measured"]
+    lines += [f" {name:<20}{a:<{width}}{b:<{width}}{note}".rstrip() for name, a, b, note in texts]
     lines.append(" (ns = cycles x requested clock; timing closure NOT CHECKED)")
     return lines
 
 
-def _cycles(name: str, timing: Timing, clock: float | None, note: str) -> str:
-    def one(cycles: int | None, missing: str) -> str:
-        if cycles is None:
-            return missing
-        return f"{cycles:,} clk" + (f" / {cycles * clock:g} ns" if clock else "")
-
-    return f" {name:<20}{one(timing.predicted, '–'):<17}{one(timing.measured, 'NOT RUN'):<17}{note}".rstrip()
+def _count(cycles: int | None, clock: float | None, missing: str) -> str:
+    """Return cycles and, with a clock, the time they take."""
+    if cycles is None:
+        return missing
+    if not clock:
+        return f"{cycles:,} clk"
+    ns = cycles * clock
+    return f"{cycles:,} clk / " + (f"{ns:g} ns" if ns < 1000 else f"{ns / 1000:,.6g} µs")
 
 
 def _rest(report: Report) -> list[str]:
@@ -94,6 +103,11 @@ def _rest(report: Report) -> list[str]:
         lines.append(text + (f"  Overflow: {report.overflow}" if report.overflow else ""))
     if report.protocol:
         lines.append(" Protocol: " + ", ".join(f"{count} {what}" for what, count in report.protocol.items()))
+    if report.fifos:
+        slots = sum(row["depth"] for row in report.fifos)
+        most = [row["measured"] for row in report.fifos]
+        used = "–" if None in most else f"{sum(most):,}"
+        lines.append(f" FIFOs {len(report.fifos)}: {slots:,} slots, high-water marks {used}")
     for note in report.notes:
         lines.append(f" Note: {note}")
     lines.append(f" Not checked: {', '.join(report.not_checked)}")

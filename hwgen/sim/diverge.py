@@ -174,7 +174,19 @@ def _differs(
         "bits": [low + port["width"] - 1, low],
         "cycle": int(beats.cycles[beat]) - start,
         "signal": signal,
+        **_slip(want, got, beat),
     }
+
+
+def _slip(want: IntArray, got: IntArray, beat: int) -> dict[str, str]:
+    """Return a note if what came from `beat` on is what belongs a beat later or earlier: one is lost or repeated."""
+    later, earlier = want[beat + 1 :], want[beat - 1 : -1] if beat else want[:0]
+    rest = got[beat : len(want)]
+    if len(rest) and len(later) >= len(rest) and np.array_equal(rest, later[: len(rest)]):
+        return {"note": f"beat {beat} is missing: beat {beat + 1} comes in its place"}
+    if len(rest) and len(earlier) and np.array_equal(rest, earlier[: len(rest)]):
+        return {"note": f"beat {beat - 1} comes twice"}
+    return {}
 
 
 def _pixel(graph: Graph, node: str, stream: Stream, beat: int, element: int | None = None) -> dict[str, Any]:

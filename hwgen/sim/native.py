@@ -44,9 +44,9 @@ class Harness:
         resets : (cycles since the last release, cycles held) of each reset
         options : of the harness, ``_`` for ``-``:
             ``source_gap``, ``sink_stall`` (per mille of cycles), ``sink_waits`` (ready only after valid),
-            ``source_pause`` (cycles a source stops once in every frame), ``pace`` (cycles between the first beats of frames), ``seed``,
-            ``init_seed``, ``seconds`` and ``min_frames`` (stop at a frame's end), ``stuck`` (cycles without a
-            transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``
+            ``source_pause`` (cycles a source stops once in every frame), ``pace`` (cycles between the first beats of
+            frames), ``seed``, ``init_seed``, ``seconds`` and ``min_frames`` (stop at a frame's end), ``stuck`` (cycles
+            without a transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``
 
         Raises
         ------

@@ -18,7 +18,7 @@ from hwgen.sim.effort import Effort
 from hwgen.sim.evidence import Ledger
 from hwgen.sim.native import Harness, build_harness
 from hwgen.sim.streams import Words, out_streams, unpack_frames
-from hwgen.sim.timing import Timing, measure_paced, measure_timing
+from hwgen.sim.timing import Timing, measure_layers, measure_paced, measure_timing
 
 Progress = Callable[[str, float | None], None]
 PREDICTED = {
@@ -29,6 +29,7 @@ PREDICTED = {
 }
 """Checks of cycles: where the evidence keeps what was predicted and what was measured."""
 MARKS = "high-water marks as predicted"
+LAYERS = "cycles of every layer as predicted"
 PATIENCE = 1_000_000
 """Cycles without a transfer after which a simulation ends; eight times the predicted latency if that is more."""
 MARGIN = 1.5
@@ -70,38 +71,54 @@ def timing(case: Case, ledger: Ledger, harness: Harness, sim: Path, say: Progres
 def _paced(
     case: Case, ledger: Ledger, harness: Harness, sim: Path, frames: Words, interval: int, say: Progress
 ) -> list[str]:
-    """Pace the sources at the measured interval, with the design as it is and with its marks visible."""
+    """Pace the sources at the measured interval, with the design as it is and with its inside visible."""
     say("steady state", None)
     paced = measure_paced(harness, frames, interval, stuck=patience(case))
     ledger.document["latency"]["steady_measured_cycles"] = paced.steady_latency
-    notes = list(paced.notes)
-    if not case.design["fifos"]:
-        ledger.add(MARKS, not case.prediction.get("fifos"), "the design has no FIFO to look at, the prediction has")
-        return notes
-    say("building the simulator with its FIFOs visible", None)
-    watched = build_harness(case.design, core_files(case.design, case.files), sim / "marks", taps=True)
+    say("building the simulator with every layer visible", None)
+    watched = build_harness(case.design, core_files(case.design, case.files), sim / "watched", taps=True)
     marked = measure_paced(watched, frames, interval, stuck=patience(case))
+    notes = [*paced.notes, *marked.notes]
     if marked.steady_latency != paced.steady_latency:
         notes.append(f"with HWGEN_TAPS the steady latency is {marked.steady_latency}, not {paced.steady_latency}")
     _marks(case, ledger, marked.marks)
-    return notes + list(marked.notes)
+    if "taps" in case.prediction:
+        _layers(case, ledger, measure_layers(watched, frames, stuck=patience(case)))
+    return notes
 
 
 def _marks(case: Case, ledger: Ledger, marks: Mapping[str, int]) -> None:
     """Compare the FIFOs' high-water marks with the prediction, each by name."""
-    predicted = {row["name"]: row for row in case.prediction.get("fifos", [])}
+    if "fifos" not in case.prediction:
+        return
+    predicted = {row["name"]: row for row in case.prediction["fifos"]}
     rows, bad = [], []
     for fifo in case.design["fifos"]:
-        name = fifo["name"]
-        wanted = predicted.get(name, {}).get("high_water")
-        rows.append({"name": name, "depth": fifo["depth"], "predicted": wanted, "measured": marks.get(name)})
-        if wanted != marks.get(name):
-            bad.append(f"{name}: predicted {wanted}, measured {marks.get(name)} of {fifo['depth']}")
-        if predicted.get(name, fifo)["depth"] != fifo["depth"]:
-            bad.append(f"{name}: depth {fifo['depth']}, predicted {predicted[name]['depth']}")
+        name, depth = fifo["name"], fifo["depth"]
+        wanted = predicted.get(name, {})
+        rows.append({"name": name, "depth": depth, "predicted": wanted.get("high_water"), "measured": marks.get(name)})
+        if wanted.get("high_water") != marks.get(name) or wanted.get("depth") != depth:
+            bad.append(
+                f"{name}: predicted {wanted.get('high_water')} of {wanted.get('depth')}, "
+                f"measured {marks.get(name)} of {depth}"
+            )
     bad += [f"{name}: predicted, but not in the design" for name in predicted if name not in {r["name"] for r in rows}]
     ledger.document["fifos"] = rows
     ledger.add(MARKS, not bad, "; ".join(bad))
+
+
+def _layers(case: Case, ledger: Ledger, measured: Mapping[str, tuple[int, int] | None]) -> None:
+    """Compare the cycles of every layer's first and last beat, of one frame; the first that is off is named."""
+    rows, bad = [], []
+    for row in case.prediction["taps"]:
+        wanted, found = (row["first_cycle"], row["last_cycle"]), measured.get(row["node"])
+        rows.append(
+            {"node": row["node"], "predicted": list(wanted), "measured": None if found is None else list(found)}
+        )
+        if found != wanted:
+            bad.append(f"{row['node']}: first and last beat predicted in cycles {wanted}, measured {found}")
+    ledger.document["layers"] = rows
+    ledger.add(LAYERS, bool(rows) and not bad, bad[0] if bad else "the prediction names no layer")
 
 
 def batch(case: Case, options: VerifyOptions, seen: Timing) -> tuple[Batch, float | None]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwgen.sim.effort import INIT_SEEDS, INTERVAL_FRAMES, TIMING_CYCLES
 from hwgen.sim.native import Harness
-from hwgen.sim.streams import Words
+from hwgen.sim.streams import Words, tap_streams
 from hwgen.sim.transfers import Epoch, Transfers
 
 WARM_UP, STEADY = 3, 4
@@ -82,9 +82,8 @@ def measure_timing(harness: Harness, frames: Words, seeds: Sequence[int] = INIT_
         single = seen.count(harness.run(frames[index : index + 1], init_seed=seed, **options))
         if len(single.accepted) != 1 or len(single.produced) != 1:
             seen.notes.append(f"one frame in, {len(single.produced)} out (power-up seed {seed})")
-            if single.ended == "no progress" and not any(
-                len(sink.cycles) for sink in single.sinks
-            ):  # no use in waiting again and again
+            if single.ended == "no progress" and not any(len(sink.cycles) for sink in single.sinks):
+                # no use in waiting again and again
                 return Timing(notes=tuple(seen.notes), waiting=single.waiting or ("nothing came out",))
             continue
         seen.add("latency", single.whole.outs(-1) - single.accepted)
@@ -115,6 +114,15 @@ def measure_paced(harness: Harness, frames: Words, interval: int, **options: Any
             break
     latency, found = (seen.one(what) for what in ("latency in steady state", "interval of paced frames"))
     return Timing(interval=found, steady_latency=latency, marks=dict(seen.marks), notes=tuple(seen.notes))
+
+
+def measure_layers(harness: Harness, frames: Words, **options: Any) -> dict[str, tuple[int, int] | None]:
+    """Return in which cycles the first and the last beat of every tapped node pass, of one frame in an empty design."""
+    seen = harness.run(frames[:1], tap_frame=0, **options)
+    start = int(seen.accepted[0])
+    whole = {stream.name: stream.beats for stream in tap_streams(harness.design)}
+    rows = {name: beats.cycles - start for name, beats in seen.taps.items()}
+    return {name: (int(c[0]), int(c[-1])) if len(c) == whole[name] else None for name, c in rows.items()}
 
 
 def _bursts(harness: Harness, frames: Words, seen: _Seen, **options: Any) -> Iterator[tuple[Epoch, bool]]:

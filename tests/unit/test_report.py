@@ -69,6 +69,48 @@ def test_pass(report) -> None:
     assert text == (Path(__file__).parents[1] / "golden" / "table.txt").read_text().rstrip("\n")
 
 
+STREAM = {
+    "latency": {
+        "predicted_cycles": 9123, "measured_cycles": 9123, "first_out_predicted_cycles": 1800,
+        "first_out_measured_cycles": 1800, "steady_predicted_cycles": 9200, "steady_measured_cycles": 9201,
+        "clock_period_ns": 5.0,
+    },
+    "interval": {"predicted_cycles": 5000, "measured_cycles": 5000, "frames": 7},
+    "fifos": [{"name": "a", "depth": 8, "predicted": 3, "measured": 3}, {"name": "b", "depth": 4, "measured": 2}],
+}  # fmt: skip
+
+
+def test_a_streaming_design_shows_every_latency_and_the_time_of_a_frame(report) -> None:
+    result = report(changed(**STREAM), "verify.require.interval_cycles=4999", "verify.require.latency_cycles=9123")
+    timing = next(b for b in table(result, "b").split("\n\n") if b.startswith(" Timing"))
+    assert timing.splitlines()[:5] == [
+        " Timing              predicted              measured",
+        " latency             9,123 clk / 45.615 µs  9,123 clk / 45.615 µs  first in -> last out",
+        " first output        1,800 clk / 9 µs       1,800 clk / 9 µs       first in -> first out",
+        " steady latency      9,200 clk / 46 µs      9,201 clk / 46.005 µs  sources paced at the interval",
+        " interval            5,000 clk / 25 µs      5,000 clk / 25 µs      7 back-to-back frames",
+    ]
+    assert " FIFOs 2: 12 slots, high-water marks 5" in table(result, "b")
+    assert (result.status, [r.met for r in result.requirements]) == ("UNMET", [True, False])
+    cases = {c.get("name"): c for c in ElementTree.fromstring(junit(result)).iter("testcase")}
+    assert cases["first output"].find("failure") is None
+    found = cases["steady latency"].find("failure")
+    assert found is not None and found.get("message") == "predicted 9200 cycles, measured 9201"
+    assert result.to_json()["first_out"] == {"predicted": 1800, "measured": 1800, "frames": None}
+
+
+def test_the_screen_names_pixel_channel_and_who_waits(report) -> None:
+    mismatch = {
+        "set": "test", "index": 3, "seed": 0, "layer": "conv1", "agree": [], "beat": 13, "beats": 20, "pixel": [2, 3],
+        "channel": 1, "element": 27, "waiting": ["conv1_pool1: conv1 has data, pool1 does not take it"],
+        "note": "beat 13 of 20 never came",
+    }  # fmt: skip
+    pairs = [*EVIDENCE["pairs"][:2], pair("graph", "rtl", 1)]
+    screen = table(report(changed(status="FAIL", pairs=pairs, mismatch=mismatch)), "b").split("\n\n")[-1]
+    assert "  first layer    conv1, pixel (2, 3) channel 1, beat 13 of 20" in screen
+    assert "  waiting        conv1_pool1: conv1 has data, pool1 does not take it" in screen
+
+
 def test_rtl_accuracy_only_if_every_test_frame_ran_and_agreed(report) -> None:
     assert report(EVIDENCE).accuracy["rtl"] == 0.969
     fewer = changed(pairs=[*EVIDENCE["pairs"][:2], pair("graph", "rtl") | {"sets": SETS | {"test": 100}}])

@@ -59,6 +59,9 @@ struct Source {  // offers an input stream beat by beat
     bool offering = false, paused = false;
     std::vector<uint64_t> stamps{};
     uint64_t begun() const { return frame + (beat > 0); }
+    void choose_pause() {
+        if (info.beats > 1) pause_before = 1 + random.next() % (info.beats - 1);
+    }
 };
 
 struct Sink {  // takes an output stream
@@ -144,6 +147,7 @@ void Bench::set_up() {
     first = number("first", 0), lap = frames.size() / frame_words - first, total = number("frames", lap);
     gap = number("source-gap", 0), stall = number("sink-stall", 0);
     pace = number("pace", 0), pause = number("source-pause", 0);
+    if (pause) for (Source& s : sources) s.choose_pause();
     tap_frame = number("tap-frame", Never), tap_cycles = number("tap-cycles", 0);
     if (!lap && total) die("no frames");
 }
@@ -184,7 +188,7 @@ void Bench::accept(Source& s) {
     if (epoch_start == Never) epoch_start = cycle;
     if (++s.beat < s.info.beats) return;
     s.beat = 0, s.frame++, s.paused = false;
-    if (pause && s.info.beats > 1) s.pause_before = 1 + s.random.next() % (s.info.beats - 1);
+    if (pause) s.choose_pause();
 }
 
 bool Bench::sample(Sink& s, bool in_reset) {  // returns whether a beat was taken
