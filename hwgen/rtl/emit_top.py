@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -252,8 +253,11 @@ def _results(decided: Plan, ports: dict[str, str]) -> tuple[list[str], int]:
         t = graph.types[node.name]
         width = t.fmt.width
         lines.append(f"wire {sv.span(t.size * width)}{node.name};")
-        for k, term in enumerate(program.tensors[node.name]):
-            lines.append(f"{_result_element(decided, ports, node.name, k, term, last)}")
+        elements = [
+            _result_element(decided, ports, node.name, k, term, last)
+            for k, term in enumerate(program.tensors[node.name])
+        ]
+        lines += _whole(elements, node.name, t.size * width) or elements
         total += t.size * width
     joined = _joined([n.name for n in reversed(graph.outputs)])
     lines += [
@@ -262,6 +266,14 @@ def _results(decided: Plan, ports: dict[str, str]) -> tuple[list[str], int]:
         f"always_ff @(posedge clk_i) hg_result_q <= {joined};",
     ]
     return lines, total
+
+
+def _whole(elements: list[str], output: str, bits: int) -> list[str] | None:
+    """Return one assignment for an output whose elements are those of one tensor as they stand; None if not."""
+    copies = [re.fullmatch(rf"assign {output}(\[.+\]) = (\w+)(\[.+\]);", line) for line in elements]
+    sources = {match.group(2) if match and match.group(1) == match.group(3) else None for match in copies}
+    source = sources.pop()
+    return None if sources or source is None else [f"assign {output} = {source}{sv.slice_of(0, bits)};"]
 
 
 def _result_element(decided: Plan, ports: dict[str, str], output: str, k: int, term: Any, last: int) -> str:

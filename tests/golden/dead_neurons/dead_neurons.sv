@@ -49,7 +49,7 @@ module dead_neurons (
 
   // ---- results: in step, then registered ----
   wire [5:0] fc2_out;
-  assign fc2_out[5:0] = fc2[5:0];
+  assign fc2_out = fc2[5:0];
 
   logic [5:0] hg_result_q;
   always_ff @(posedge clk_i) hg_result_q <= fc2_out;

@@ -59,13 +59,11 @@ module two_inputs (
 
   // ---- results: in step, then registered ----
   wire [9:0] total_out;
-  assign total_out[4:0] = total[4:0];
-  assign total_out[9:5] = total[9:5];
+  assign total_out = total[9:0];
   wire [7:0] curve_out;
-  assign curve_out[3:0] = curve[3:0];
-  assign curve_out[7:4] = curve[7:4];
+  assign curve_out = curve[7:0];
   wire [0:0] best_out;
-  assign best_out[0] = best[0];
+  assign best_out = best[0];
 
   logic [18:0] hg_result_q;
   always_ff @(posedge clk_i) hg_result_q <= {best_out, curve_out, total_out};

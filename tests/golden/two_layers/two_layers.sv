@@ -49,8 +49,7 @@ module two_layers (
 
   // ---- results: in step, then registered ----
   wire [19:0] logits_out;
-  assign logits_out[9:0] = logits[9:0];
-  assign logits_out[19:10] = logits[19:10];
+  assign logits_out = logits[19:0];
 
   logic [19:0] hg_result_q;
   always_ff @(posedge clk_i) hg_result_q <= logits_out;
