@@ -4,16 +4,16 @@ The operand item lies in banks; in a step each bank shows one of its elements, a
 elements into one of its accumulators. Lanes own outputs (one accumulator each); a lane may lend work to its right
 neighbour, which sums it in accumulators of its own (*spill*), joined again when the results are drained.
 
-A step is a colour: placing all products in T steps is colouring the edges between the banks and the lanes of a bipartite
-graph, which takes no more colours than the largest load of a lane or a bank (Koenig), by exchanging two colours along a
-path where no colour is free at both ends. Lanes that read the same element of a bank in the same step share its read, so
-a bank may carry more products than steps.
+A step is a colour: placing all products in T steps is colouring the edges between the banks and the lanes of a
+bipartite graph, which takes no more colours than the largest load of a lane or a bank (Koenig), by exchanging two
+colours along a path where no colour is free at both ends. Lanes that read the same element of a bank in the same step
+share its read, so a bank may carry more products than steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -86,6 +86,11 @@ class SparseSchedule:
         return self.word_bits - self.lanes * self.weight_width
 
     @property
+    def pipeline(self) -> int:
+        """Cycles from the last step to the first result beat (L of hg_mac_sparse)."""
+        return 3 + mux_latency(self.bank_depth) + mux_latency(self.banks)
+
+    @property
     def word_bits(self) -> int:
         """Bits of a step's word."""
         return self.banks * bits(self.bank_depth) + self.lanes * sum(self._fields)
@@ -156,6 +161,34 @@ def bits(values: int) -> int:
     return (values - 1).bit_length()
 
 
+def mux_latency(inputs: int) -> int:
+    """Return the latency of `hg_mux`."""
+    return max(1, -(-bits(inputs) // 4))
+
+
+def estimated_cycles(weights: IntArray, lanes: int) -> int:
+    """Return the steps that the loads of the lanes allow: `schedule` seldom needs more, never less."""
+    lanes = max(1, min(lanes, weights.shape[1]))
+    accs = -(-weights.shape[1] // lanes)
+    output = np.nonzero(weights)[1]
+    lane = _own(np.bincount(output, minlength=weights.shape[1]), output, lanes, accs)[2]
+    return _least(lane, accs)
+
+
+def schedule_of(weights: IntArray, lanes: int) -> SparseSchedule:
+    """Return `schedule(weights, lanes)`, computed once for the same weights and lanes."""
+    return _schedule_of(np.ascontiguousarray(weights, dtype=np.int64).tobytes(), weights.shape, lanes)
+
+
+@lru_cache(maxsize=64)
+def _schedule_of(content: bytes, shape: tuple[int, int], lanes: int) -> SparseSchedule:
+    return schedule(np.frombuffer(content, dtype=np.int64).reshape(shape), lanes)
+
+
+def _least(lane: IntArray, accs: int) -> int:
+    return max(accs, int(np.bincount(lane, minlength=1).max(initial=1)))
+
+
 def schedule(weights: IntArray, lanes: int, banks: int | None = None) -> SparseSchedule:
     """Return a schedule of the non-zero weights of a matrix.
 
@@ -177,8 +210,7 @@ def schedule(weights: IntArray, lanes: int, banks: int | None = None) -> SparseS
     rows = np.flatnonzero((weights != 0).any(axis=1))
     banks = max(1, min(lanes if banks is None else banks, len(rows)))
     bank, address, depth = _banks(np.bincount(element, minlength=inputs), rows, banks)
-    least = max(accs, int(np.bincount(lane, minlength=1).max(initial=1)))
-    colouring = Colouring(bank[element], element, lane, banks, lanes, least)
+    colouring = Colouring(bank[element], element, lane, banks, lanes, _least(lane, accs))
     steps = colouring.steps
     table = {n: np.zeros((colouring.count, lanes), dtype=np.int64) for n in ("weights", "bank", "acc")}
     table["weights"][steps, lane] = weights[element, output]
@@ -252,7 +284,9 @@ def _lend_at(load: IntArray, most: int) -> tuple[IntArray, IntArray, int]:
     """Return ring order, lent products and the largest load, if no lane shall do more than `most`."""
     over = sorted((int(i) for i in np.flatnonzero(load > most)), key=lambda i: int(load[i]))
     room = sorted((int(i) for i in np.flatnonzero(load <= most)), key=lambda i: -int(load[i]))  # most room last
-    ring, lend, carried = [], [], 0
+    ring: list[int] = []
+    lend: list[int] = []
+    carried = 0
     while over or room:
         fitting = next((i for i in reversed(room) if most - load[i] <= carried), None) if carried else None
         if carried and fitting is not None:
