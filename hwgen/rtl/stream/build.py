@@ -20,6 +20,7 @@ from hwgen.rtl.generate import RtlOptions
 from hwgen.rtl.stream import kernels
 from hwgen.rtl.stream import network as net
 from hwgen.rtl.stream.linear import Fold, Linear, linear_of, mac_operands
+from hwgen.rtl.stream.sparse import schedule_of
 
 LINEAR = (ir.Conv, ir.DepthwiseConv, ir.Dense)
 POOLS = (ir.MaxPool, ir.SumPool)
@@ -286,7 +287,8 @@ class _Builder:
             return
         stage = self._mac(layer, fold, chain) if fold.kind == "mac" else self._sparse(layer, fold, chain)
         fmt = self.graph.types[last].fmt
-        if stage.beats == 1 and stage.lanes == layer.outputs and fold.kind == "mac":
+        order = collect_order(stage, layer.outputs)
+        if stage.beats == 1 and np.array_equal(order, np.arange(stage.lanes)):
             stream = self._tensor(last)
             self.stages.append(replace(stage, inputs=(source,), outputs=(stream,)))
         else:
@@ -300,7 +302,7 @@ class _Builder:
                     inputs=(narrow,),
                     outputs=(stream,),
                     beats=stage.beats,
-                    order=collect_order(stage, layer.outputs),
+                    order=order,
                 )
             )
         self._publish(last, stream)
@@ -331,14 +333,37 @@ class _Builder:
         )
 
     def _sparse(self, layer: Linear, fold: Fold, chain: Sequence[ir.Node]) -> net.SparseEngine:
-        raise ModelError("no sparse engine yet", where=layer.name)
+        plan = schedule_of(layer.matrix, fold.lanes)
+        bias = kernels.placed(layer.bias, plan.order, plan.accs * plan.lanes).reshape(plan.accs, plan.lanes)
+        post, coefficients = self._post(layer, plan.lanes, plan.accs, chain, plan.order)
+        return net.SparseEngine(
+            name=layer.name,
+            inputs=("?",),
+            outputs=("?",),
+            layer=layer.name,
+            nodes=(layer.name, *(n.name for n in chain)),
+            select=plan.select,
+            lanes=plan.lanes,
+            acc=layer.acc,
+            weight_width=plan.weight_width,
+            weight_fraction=layer.weight_fraction,
+            bias=bias,
+            bias_fraction=layer.bias_fraction,
+            post=post,
+            coefficients=coefficients,
+            macs=layer.macs,
+            schedule=plan,
+            pipeline=plan.pipeline,
+        )
 
-    def _post(self, layer: Linear, lanes: int, groups: int, chain: Sequence[ir.Node]) -> tuple[Any, dict[str, Any]]:
+    def _post(
+        self, layer: Linear, lanes: int, groups: int, chain: Sequence[ir.Node], order: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Plan the followers of an engine; None if there is nothing to compute."""
         if not chain:
             return None, {}
         name = self._part_name(f"{layer.name}_post")
-        part, coefficients = kernels.post_part(self.graph, name, layer, lanes, groups, chain)
+        part, coefficients = kernels.post_part(self.graph, name, layer, lanes, groups, chain, order)
         return kernels.planned(part, self.options, "none"), coefficients
 
     # ---- shapes --------------------------------------------------------------------------------------------------

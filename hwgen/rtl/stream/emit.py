@@ -91,7 +91,9 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
         title = f"{name}_{key}: {len(words)} words of {width} bits for {name}"
         emission.files.add(f"{name}_{key}.sv", rom_text(f"{name}_{key}", words, width, banner(emission.graph), title))
     emission.library |= {"hg_credit_fifo"} | (
-        {"hg_mac", "hg_dot"} if isinstance(stage, net.MacEngine) else {"hg_mac_sparse"}
+        {"hg_mac", "hg_dot"}
+        if isinstance(stage, net.MacEngine)
+        else {"hg_mac_sparse", "hg_mux", "hg_delay", "hg_valid_pipe"}
     )
     post_inputs = [] if not stage.post else [n.name for n in stage.post.graph.inputs]
     text = (
@@ -135,7 +137,8 @@ def _weight_words(stage: net.Engine) -> tuple[list[int], int]:
     """Return the schedule memory's words and their width."""
     if isinstance(stage, net.MacEngine):
         return pack_words(stage.weights, stage.weight_width), stage.weight_width * stage.multipliers
-    raise TypeError(type(stage).__name__)
+    assert isinstance(stage, net.SparseEngine)
+    return stage.schedule.words, stage.schedule.word_bits
 
 
 def _signed_width(values: IntArray) -> int:

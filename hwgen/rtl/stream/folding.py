@@ -8,13 +8,14 @@ multipliers is found by bisection over the intervals that occur. Both are optima
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwgen.errors import RequirementError
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl.stream.build import linear_layers, pixel_layout
-from hwgen.rtl.stream.linear import UNROLLED, Fold, Linear, mac_folds
+from hwgen.rtl.stream.linear import UNROLLED, Fold, Linear, mac_folds, pareto, sparse_folds
+from hwgen.rtl.stream.sparse import schedule_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def floor_cycles(graph: Graph) -> int:
 
 def layer_folds(layer: Linear, strategy: str) -> list[Fold]:
     """Return a layer's folds, fewest cycles first, no two alike."""
-    folds = mac_folds(layer)
+    folds = pareto([*mac_folds(layer), *sparse_folds(layer)])
     if strategy == "distributed_arithmetic":
         folds = [UNROLLED, *(f for f in folds if f.cycles > 1)]
     return folds
@@ -102,14 +103,36 @@ def choose_folds(graph: Graph, request: FoldRequest) -> Folding:
     """
     layers = linear_layers(graph)
     table = {x.name: layer_folds(x, request.layer_strategy.get(x.name, request.strategy)) for x in layers}
+    while True:
+        chosen = _chosen(graph, layers, table, request)
+        if not _corrected(layers, table, chosen):
+            return _explained(graph, layers, chosen)
+
+
+def _corrected(layers: list[Linear], table: dict[str, list[Fold]], chosen: Mapping[str, Fold]) -> bool:
+    """Put the true cycles of the chosen sparse folds into the table; return whether some were estimated too low."""
+    changed = False
+    for layer in layers:
+        fold = chosen[layer.name]
+        if fold.kind != "sparse":
+            continue
+        true = replace(fold, cycles=schedule_of(layer.matrix, fold.lanes).cycles)
+        if true != fold:
+            table[layer.name] = pareto([true if f == fold else f for f in table[layer.name]])
+            changed = True
+    return changed
+
+
+def _chosen(
+    graph: Graph, layers: list[Linear], table: Mapping[str, list[Fold]], request: FoldRequest
+) -> Mapping[str, Fold]:
     if request.reuse_factor is not None or (request.interval_cycles is None and request.max_multipliers is None):
         reuse = {x.name: request.layer_reuse.get(x.name, request.reuse_factor or 1) for x in layers}
-        chosen = {x.name: within(table[x.name], reuse[x.name]) for x in layers}
+        chosen: Mapping[str, Fold] = {x.name: within(table[x.name], reuse[x.name]) for x in layers}
         if request.max_multipliers is not None:
             _check_budget(sum(f.multipliers for f in chosen.values()), request.max_multipliers, "reuse_factor")
-    else:
-        chosen = _for_target(graph, layers, table, request)
-    return _explained(graph, layers, chosen)
+        return chosen
+    return _for_target(graph, layers, table, request)
 
 
 def within(folds: list[Fold], cycles: int) -> Fold:

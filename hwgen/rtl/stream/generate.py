@@ -185,6 +185,7 @@ def statistics(decided: StreamPlan) -> dict[str, Any]:
                 "weights": row.weights,
                 "nonzero": row.nonzero,
                 "weight_memory_bits": weight_bits(engine) if engine else 0,
+                "sparse": sparse_statistics(engine, row.firings) if isinstance(engine, net.SparseEngine) else None,
             }
         )
     return {
@@ -195,6 +196,23 @@ def statistics(decided: StreamPlan) -> dict[str, Any]:
             s.slots * s.width * s.channels * s.element_width for s in network.stages if isinstance(s, net.RowStore)
         ),
         "layers": rows,
+    }
+
+
+def sparse_statistics(engine: net.SparseEngine, firings: int) -> dict[str, Any]:
+    """Return what skipping zeros saves: cycles of a frame, against the same multipliers on all weights."""
+    plan = engine.schedule
+    dense = -(-plan.inputs * plan.outputs // plan.lanes)
+    return {
+        "dense_cycles": dense * firings,
+        "ideal_cycles": plan.ideal_cycles * firings,
+        "cycles": plan.cycles * firings,
+        "ideal_saving": round(1 - plan.ideal_cycles / dense, 4),
+        "saving": round(1 - plan.cycles / dense, 4),
+        "index_bits": plan.index_bits * plan.cycles,
+        "banks": plan.banks,
+        "bank_depth": plan.bank_depth,
+        "spill": plan.spill,
     }
 
 

@@ -52,8 +52,8 @@ class Part:
         """Add a constant."""
         return self.add(ir.Const, stem, value=value, fraction=fraction)
 
-    def follow(self, x: str, node: ir.Node, channels: int) -> str:
-        """Add one follower of x with its constants inline, and return it."""
+    def follow(self, x: str, node: ir.Node, channels: int, order: IntArray | None = None) -> str:
+        """Add one follower of x with its constants inline, and return it; channel c stands at place `order[c]`."""
         match node:
             case ir.Requantize() | ir.Lookup():
                 self.nodes.append(replace(node, inputs=(x,), partition=None))
@@ -63,10 +63,10 @@ class Part:
                     ir.Divide, node.name, x, divisor=constant_divisor(self.graph, node), fmt=node.fmt, clamp=node.clamp
                 )
             case ir.Scale():
-                operands = [
-                    self.const(f"{node.name}_{k}", *coefficient(self.graph, node, index, channels))
-                    for index, k in enumerate(("s", "b")[: len(node.inputs) - 1], start=1)
-                ]
+                operands = []
+                for index, k in enumerate(("s", "b")[: len(node.inputs) - 1], start=1):
+                    value, fraction = coefficient(self.graph, node, index, channels)
+                    operands.append(self.const(f"{node.name}_{k}", placed(value, order, channels), fraction))
                 return self.add(ir.Scale, node.name, x, *operands)
         raise ModelError(f"{type(node).__name__} does not follow a layer", where=node.name)
 
@@ -87,6 +87,13 @@ def coefficient(graph: Graph, node: ir.Scale, index: int, channels: int) -> tupl
     if not isinstance(const, ir.Const):
         raise ModelError("a scale by a live tensor has no streaming hardware", where=node.name)
     return np.broadcast_to(const.value.reshape(-1, const.value.shape[-1])[0], (channels,)).copy(), const.fraction
+
+
+def placed(values: IntArray, order: IntArray | None, size: int) -> IntArray:
+    """Return `values` as `size` places, value c at place `order[c]` (None: at c), the others 0."""
+    result = np.zeros(size, dtype=np.int64)
+    result[np.arange(len(values)) if order is None else order] = values
+    return result
 
 
 def constant_divisor(graph: Graph, node: ir.Divide) -> IntArray:
@@ -199,11 +206,18 @@ def matrix_part(
 
 
 def post_part(
-    graph: Graph, name: str, layer: Any, lanes: int, groups: int, chain: Sequence[ir.Node]
+    graph: Graph,
+    name: str,
+    layer: Any,
+    lanes: int,
+    groups: int,
+    chain: Sequence[ir.Node],
+    order: IntArray | None = None,
 ) -> tuple[Graph, dict[str, IntArray]]:
     """Return the followers of an engine, `lanes` wide, and the coefficients (groups, lanes) its extra inputs get.
 
-    A Scale has constants per channel: where the lanes serve several groups they are live inputs.
+    A Scale has constants per channel: where the lanes serve several groups they are live inputs. Output c stands at
+    place `order[c]` (None: at c) of all groups.
     """
     part = Part(graph, name)
     lo, hi = channel_bounds(graph, layer.name)
@@ -212,12 +226,11 @@ def post_part(
     coefficients: dict[str, IntArray] = {}
     for follower in chain:
         if not isinstance(follower, ir.Scale) or groups == 1:
-            x = part.follow(x, follower, lanes)
+            x = part.follow(x, follower, lanes, order)
             continue
         for index in range(1, len(follower.inputs)):
             value, fraction = coefficient(graph, follower, index, layer.outputs)
-            table = np.zeros(groups * lanes, dtype=np.int64)
-            table[: len(value)] = value
+            table = placed(value, order, groups * lanes)
             live = part.fresh(f"{follower.name}_{'sb'[index - 1]}")
             fmt = FixedPoint.for_range(min(int(table.min()), -1), max(int(table.max()), 0), fraction)
             bounds = (np.full(lanes, int(table.min())), np.full(lanes, int(table.max())))

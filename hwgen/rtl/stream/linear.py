@@ -12,6 +12,7 @@ from hwgen.errors import GraphError
 from hwgen.fixed import FixedPoint, IntArray
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
+from hwgen.rtl.stream.sparse import estimated_cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +149,24 @@ def mac_folds(layer: Linear) -> list[Fold]:
             if known is None or (fold.multipliers, fold.lanes) < (known.multipliers, known.lanes):
                 best[fold.cycles] = fold
     return pareto(list(best.values()))
+
+
+SPARSE_BELOW = 0.7
+"""Largest part of non-zero weights of a layer for which schedules that skip the zeros are considered."""
+SPARSE_LANES = 64
+"""Most lanes of such a schedule."""
+
+
+def sparse_folds(layer: Linear) -> list[Fold]:
+    """Return the folds on `hg_mac_sparse`, with estimated cycles; none for a depthwise or a dense layer."""
+    if layer.channels is not None or layer.nonzero >= SPARSE_BELOW * layer.matrix.size:
+        return []
+    return pareto(
+        [
+            Fold("sparse", estimated_cycles(layer.matrix, lanes), lanes, lanes)
+            for lanes in range(1, min(layer.outputs, SPARSE_LANES) + 1)
+        ]
+    )
 
 
 def pareto(folds: list[Fold]) -> list[Fold]:

@@ -1,0 +1,276 @@
+// hg_mac_sparse: a constant sparse matrix times a vector, the non-zero weights alone, by a schedule in a memory.
+//
+//   y[j, l] = bias[j, l] * 2^BiasShift + 2^ProductShift * sum of x[bank, address] * w of all steps that name (j, l)
+//
+// The vector lies in banks: element (b, a) at [(b*BankDepth + a)*InWidth +: InWidth]. In a step every bank shows one
+// element; every lane multiplies one of the shown elements by its weight and adds the product to one of its Accs
+// accumulators. A step's word, from the least significant end: the address in each bank, then for each lane its weight
+// (0: nothing to do), its bank, its accumulator and, with Spill, one bit: this product belongs to lane l - 1 (of lane
+// 0: the last lane), which gets the sum of them when the results leave. A choice of one has no bits.
+// All sums are exact modulo 2^AccWidth; lane l of a result at [l*AccWidth +: AccWidth].
+//
+// Firing rule: with an item and credit_i (its results have room), when idle or in the last of the T = Cycles steps.
+// Fired in cycle f, step s runs in cycle f + 1 + s. The results leave as Accs beats: beat j (accumulator j of all
+// lanes) stands on out_data_o with out_valid_o, for one cycle, in cycle f + T + L + j with
+// L = 3 + max(1, ceil(log16(BankDepth))) + max(1, ceil(log16(Banks))). Nothing stops it.
+// The memories answer one cycle after their address: step s to rom_addr_o = s, beat j to bias_addr_o = j.
+module hg_mac_sparse #(
+    parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
+    parameter bit          InSigned     = 1'b1,  // whether operands are signed
+    parameter int unsigned Banks        = 1,     // elements shown in a step, >= 1
+    parameter int unsigned BankDepth    = 1,     // elements of a bank, >= 1
+    parameter int unsigned Lanes        = 1,     // multipliers, >= 1
+    parameter int unsigned Accs         = 1,     // accumulators a lane, >= 1
+    parameter bit          Spill        = 1'b0,  // whether lanes work for their left neighbours
+    parameter int unsigned Cycles       = 1,     // steps, >= Accs
+    parameter int unsigned WeightWidth  = 8,     // bits of a weight, signed, >= 1
+    parameter int unsigned ProductShift = 0,     // zeros below a product
+    parameter int unsigned BiasWidth    = 8,     // bits of a bias, signed, >= 1
+    parameter int unsigned BiasShift    = 0,     // zeros below a bias
+    parameter int unsigned AccWidth     = 24,    // bits of a result, signed, >= 1
+    localparam int unsigned AddrWidth = Cycles > 1 ? $clog2(Cycles) : 1,
+    localparam int unsigned BeatWidth = Accs > 1 ? $clog2(Accs) : 1,
+    localparam int unsigned PlaceBits = $clog2(BankDepth),                 // of a bank's address
+    localparam int unsigned BankBits = $clog2(Banks),
+    localparam int unsigned AccBits = $clog2(Accs),
+    localparam int unsigned LaneBits = WeightWidth + BankBits + AccBits + (Spill ? 1 : 0),
+    localparam int unsigned WordWidth = Banks * PlaceBits + Lanes * LaneBits
+) (
+    input  logic                               clk_i,
+    input  logic                               rst_i,        // synchronous, active high
+    input  logic                               in_valid_i,
+    output logic                               in_ready_o,
+    input  logic [Banks*BankDepth*InWidth-1:0] in_data_i,
+    input  logic                               credit_i,
+    output logic                               fire_o,
+    output logic [              AddrWidth-1:0] rom_addr_o,
+    input  logic [              WordWidth-1:0] weight_i,
+    output logic [              BeatWidth-1:0] bias_addr_o,
+    input  logic [        Lanes*BiasWidth-1:0] bias_i,
+    output logic                               out_valid_o,
+    output logic [         Lanes*AccWidth-1:0] out_data_o
+);
+
+  localparam int unsigned BankLevels = BankDepth > 16 ? (PlaceBits + 3) / 4 : 1;
+  localparam int unsigned LaneLevels = Banks > 16 ? (BankBits + 3) / 4 : 1;
+  localparam int unsigned Ahead = BankLevels + LaneLevels + 1;  // cycles from a step to its accumulation
+  localparam int unsigned Mine = Spill ? 2 : 1;                 // sets of accumulators a lane
+
+  if (InWidth < 1 || Banks < 1 || BankDepth < 1 || Lanes < 1 || Accs < 1) begin : g_check_sizes
+    $error("hg_mac_sparse: InWidth, Banks, BankDepth, Lanes and Accs must be at least 1");
+  end
+  if (Cycles < Accs || WeightWidth < 1 || BiasWidth < 1 || AccWidth < 1) begin : g_check_widths
+    $error("hg_mac_sparse: WeightWidth, BiasWidth and AccWidth must be at least 1, Cycles at least Accs");
+  end
+
+  // ---- control: which step runs in this cycle ----
+  logic                 busy_q;
+  logic                 side_q;  // firings take turns: one fills its accumulators while those of the other leave
+  logic [AddrWidth-1:0] step_q;
+
+  wire last = step_q == AddrWidth'(Cycles - 1);
+  wire idle = !busy_q || last;
+
+  assign in_ready_o = credit_i && idle && !rst_i;
+  assign fire_o     = in_valid_i && in_ready_o;
+  assign rom_addr_o = idle ? '0 : step_q + 1'b1;
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      busy_q <= 1'b0;
+      step_q <= '0;
+      side_q <= 1'b0;
+    end else if (idle) begin
+      busy_q <= fire_o;
+      step_q <= '0;
+      side_q <= side_q ^ fire_o;
+    end else begin
+      step_q <= step_q + 1'b1;
+    end
+  end
+
+  logic [Banks*BankDepth*InWidth-1:0] hold_q;
+  always_ff @(posedge clk_i) if (fire_o) hold_q <= in_data_i;
+
+  // ---- what travels beside the products: a step ran, it was its firing's first, its last, on which side ----
+  wire valid, first, final_step, side;
+
+  hg_valid_pipe #(
+      .Stages(Ahead)
+  ) u_valid (
+      .clk_i  (clk_i),
+      .rst_i  (rst_i),
+      .valid_i(busy_q),
+      .valid_o(valid)
+  );
+
+  hg_delay #(
+      .Width (3),
+      .Cycles(Ahead)
+  ) u_flags (
+      .clk_i(clk_i),
+      .x_i  ({step_q == '0, last, side_q}),
+      .y_o  ({first, final_step, side})
+  );
+
+  // ---- the shown elements ----
+  wire [Banks*InWidth-1:0] shown;
+
+  for (genvar b = 0; b < Banks; b++) begin : g_bank
+    wire [(PlaceBits > 0 ? PlaceBits : 1)-1:0] place;
+    if (PlaceBits > 0) begin : g_place
+      assign place = weight_i[b*PlaceBits+:PlaceBits];
+    end else begin : g_only
+      assign place = '0;
+    end
+    hg_mux #(
+        .Width (InWidth),
+        .Inputs(BankDepth)
+    ) u_show (
+        .clk_i   (clk_i),
+        .x_i     (hold_q[b*BankDepth*InWidth+:BankDepth*InWidth]),
+        .select_i(place),
+        .y_o     (shown[b*InWidth+:InWidth])
+    );
+  end
+
+  // ---- results: beat j in the cycles after the last accumulation ----
+  logic                 drain_q;
+  logic                 drain_side_q;
+  logic [BeatWidth-1:0] beat_q;
+
+  wire                  start = valid && final_step;
+  wire [BeatWidth-1:0]  next = (start || beat_q == BeatWidth'(Accs - 1)) ? '0 : beat_q + 1'b1;
+
+  assign bias_addr_o = next;
+
+  always_ff @(posedge clk_i) begin
+    beat_q <= next;
+    if (start) drain_side_q <= side;
+    if (rst_i) drain_q <= 1'b0;
+    else drain_q <= start || (drain_q && beat_q != BeatWidth'(Accs - 1));
+    out_valid_o <= drain_q && !rst_i;
+  end
+
+  // ---- lanes ----
+  wire [Lanes*AccWidth-1:0] lent;  // what each lane has summed for its left neighbour
+
+  for (genvar l = 0; l < Lanes; l++) begin : g_lane
+    localparam int unsigned From = Banks * PlaceBits + l * LaneBits;
+    localparam int unsigned XWidth = InWidth + (InSigned ? 0 : 1);
+    localparam int unsigned Right = (l + 1) % Lanes;
+    wire [(BankBits > 0 ? BankBits : 1)-1:0] bank;
+    wire [InWidth-1:0] operand;
+    wire signed [WeightWidth-1:0] weight;
+    wire [BeatWidth-1:0] acc;
+    wire foreign;
+
+    if (BankBits > 0) begin : g_select
+      hg_delay #(
+          .Width (BankBits),
+          .Cycles(BankLevels)
+      ) u_bank (
+          .clk_i(clk_i),
+          .x_i  (weight_i[From+WeightWidth+:BankBits]),
+          .y_o  (bank)
+      );
+    end else begin : g_only
+      assign bank = '0;
+    end
+
+    hg_mux #(
+        .Width (InWidth),
+        .Inputs(Banks)
+    ) u_operand (
+        .clk_i   (clk_i),
+        .x_i     (shown),
+        .select_i(bank),
+        .y_o     (operand)
+    );
+
+    hg_delay #(
+        .Width (WeightWidth),
+        .Cycles(Ahead - 1)
+    ) u_weight (
+        .clk_i(clk_i),
+        .x_i  (weight_i[From+:WeightWidth]),
+        .y_o  (weight)
+    );
+
+    if (AccBits > 0) begin : g_acc
+      hg_delay #(
+          .Width (AccBits),
+          .Cycles(Ahead)
+      ) u_acc (
+          .clk_i(clk_i),
+          .x_i  (weight_i[From+WeightWidth+BankBits+:AccBits]),
+          .y_o  (acc)
+      );
+    end else begin : g_one_acc
+      assign acc = '0;
+    end
+
+    if (Spill) begin : g_foreign
+      hg_delay #(
+          .Width (1),
+          .Cycles(Ahead)
+      ) u_foreign (
+          .clk_i(clk_i),
+          .x_i  (weight_i[From+LaneBits-1]),
+          .y_o  (foreign)
+      );
+    end else begin : g_own
+      assign foreign = 1'b0;
+    end
+
+    wire signed [XWidth-1:0] x;
+    if (InSigned) begin : g_signed
+      assign x = $signed(operand);
+    end else begin : g_unsigned
+      assign x = $signed({1'b0, operand});
+    end
+
+    logic signed [XWidth+WeightWidth-1:0] product_q;
+    always_ff @(posedge clk_i) product_q <= x * weight;
+    wire signed [AccWidth-1:0] product = AccWidth'(product_q) <<< ProductShift;
+
+    // accumulators of one kind: two sides of Accs entries, and which of them hold a sum
+    for (genvar k = 0; k < Mine; k++) begin : g_set
+      logic signed [AccWidth-1:0] sum_q [2 << AccBits];
+      logic [Accs-1:0] seen0_q;
+      logic [Accs-1:0] seen1_q;
+
+      wire hit = valid && foreign == (k == 1);
+      wire [Accs-1:0] mark = hit ? Accs'(1) << acc : '0;
+      wire [Accs-1:0] seen = first ? '0 : side ? seen1_q : seen0_q;
+      wire [Accs-1:0] filled = drain_side_q ? seen1_q : seen0_q;
+      wire [AccBits:0] write_at, read_at;
+      if (AccBits > 0) begin : g_at
+        assign write_at = {side, acc};
+        assign read_at  = {drain_side_q, beat_q};
+      end else begin : g_side
+        assign write_at = side;
+        assign read_at  = drain_side_q;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (hit) sum_q[write_at] <= ((seen & mark) != '0 ? sum_q[write_at] : '0) + product;
+        if (valid && !side) seen0_q <= seen | mark;
+        if (valid && side) seen1_q <= seen | mark;
+      end
+      wire signed [AccWidth-1:0] value = filled[beat_q] ? sum_q[read_at] : '0;
+    end
+
+    if (Spill) begin : g_lend
+      assign lent[l*AccWidth+:AccWidth] = g_set[1].value;
+    end else begin : g_keep
+      assign lent[l*AccWidth+:AccWidth] = '0;
+    end
+
+    wire signed [AccWidth-1:0] bias = AccWidth'($signed(bias_i[l*BiasWidth+:BiasWidth])) <<< BiasShift;
+    always_ff @(posedge clk_i) begin
+      out_data_o[l*AccWidth+:AccWidth] <= g_set[0].value + $signed(lent[Right*AccWidth+:AccWidth]) + bias;
+    end
+  end
+
+endmodule
