@@ -115,7 +115,8 @@ def _check_files(look: _Look, folder: Path) -> None:
     base = folder / str(look.get("base", "."))
     for key, what in (("model.file", "model file"), ("data.npz", "data file")):
         name = look.get(key)
-        if isinstance(name, str) and not (base / name).is_file():
+        is_set = key == "data.npz" and isinstance(name, str) and any((base / name).glob("*idx*"))
+        if isinstance(name, str) and not (base / name).is_file() and not is_set:
             state = "is a folder" if (base / name).is_dir() else "does not exist"
             files = [p.name for p in (base / name).parent.glob("*")] if (base / name).parent.is_dir() else []
             close = difflib.get_close_matches(Path(name).name, files, 1)
