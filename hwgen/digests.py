@@ -46,13 +46,27 @@ def spec_slice(spec: ModelSpec, key: str) -> Any:
 
 
 def input_digest(spec: ModelSpec, key: str) -> str | None:
-    """Return the digest of the file or function that a key names; None if the key says nothing."""
+    """Return the digest of the file, folder of IDX files or function that a key names; None if the key says nothing.
+
+    For ``data.set`` it is that of the files which the set reads outside of packages; None if it reads none.
+    """
     name = spec_slice(spec, key) if key != "train.weights" else spec.train.weights
     if name is None:
         return None
     if key in ("model.builder", "data.loader"):
         return _module_digest(str(name).partition(":")[0], spec.base_dir)
+    if key == "data.set":
+        from hwgen.train.data.places import files_of  # NumPy, which --help does without
+
+        files = files_of(str(name))
+        return digest_of([_file_or_absent(path) for path in files]) if files else None
     path = spec.base_dir / str(name)
+    if path.is_dir():
+        return digest_of({file.name: file_digest(file) for file in sorted(path.glob("*idx*")) if file.is_file()})
+    return _file_or_absent(path)
+
+
+def _file_or_absent(path: Path) -> str:
     return file_digest(path) if path.is_file() else "absent"
 
 

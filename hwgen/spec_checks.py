@@ -116,7 +116,8 @@ def _check_files(look: _Look, folder: Path) -> None:
     base = folder / str(look.get("base", "."))
     for key, what in (("model.file", "model file"), ("data.npz", "data file")):
         name = look.get(key)
-        if isinstance(name, str) and not (base / name).is_file():
+        is_set = key == "data.npz" and isinstance(name, str) and any((base / name).glob("*idx*"))
+        if isinstance(name, str) and not (base / name).is_file() and not is_set:
             state, expected = _not_a_file(base / name, model=key == "model.file")
             near = (base / name).parent.glob("*") if state == "does not exist" else []
             close = difflib.get_close_matches(Path(name).name, [p.name for p in near if p.is_file()], 1)

@@ -65,6 +65,8 @@ def examine() -> list[Tool]:
         _package("pyslang", "linting the generated SystemVerilog"),
         _package("pyosys", "synthesis estimates and benchmarks", needed=False),
         _headers(),
+        _data_set("fashion_mnist", "make fashion-data"),
+        _data_set("spoken_digits", "make speech-data"),
         _package("pythia8mc", "making the simulated jets again", get='pip install ".[jets]"', needed=False),
         _package("fastjet", "making the simulated jets again", get='pip install ".[jets]"', needed=False),
     ]
@@ -131,6 +133,14 @@ def _package(name: str, disables: str, distribution: str | None = None, *, get: 
     except importlib.metadata.PackageNotFoundError:
         version = None
     return Tool(name, needed, version, distribution if version else "", disables, get)
+
+
+def _data_set(name: str, get: str) -> Tool:
+    from hwgen.train.data.places import files_of
+
+    files = files_of(name)
+    there = all(path.is_file() for path in files)
+    return Tool(name, False, "files" if there else None, str(files[0].parent), f"data.set: {name}", get)
 
 
 def _headers() -> Tool:

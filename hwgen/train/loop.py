@@ -27,6 +27,9 @@ Progress = Callable[[str, float | None], None]
 
 History = dict[str, list[float]]
 
+EVALUATED_ELEMENTS = 1 << 24
+"""How many values of its widest layer a network may hold at a time where nothing is learnt (64 MB as float32)."""
+
 VALIDATION_SHARE = 0.1
 """Share of the training part that chooses the best epoch; the test part never does."""
 
@@ -124,7 +127,7 @@ def run(
         validation_data=(list(task.x_val) if len(task.x_val) > 1 else task.x_val[0], _listed(task.y_val)),
         epochs=epochs,
         batch_size=batch,
-        validation_batch_size=4096,
+        validation_batch_size=evaluation_batch(model),
         verbose=0,
         callbacks=[*callbacks, keeper],
     )
@@ -134,13 +137,23 @@ def run(
 def evaluate(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bool = True) -> float:
     """Return the model's metric on the whole test part."""
     xs = grid_inputs(spec, model, data.xs_test) if on_grid else data.xs_test
-    outputs = model.predict(list(xs) if len(xs) > 1 else xs[0], batch_size=4096, verbose=0)
+    outputs = model.predict(list(xs) if len(xs) > 1 else xs[0], batch_size=evaluation_batch(model), verbose=0)
     name = metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric")
     if isinstance(outputs, list | tuple):
         return float(np.mean([evaluate_outputs(name, o, y) for o, y in zip(outputs, data.y_test, strict=True)]))
     return evaluate_outputs(
         name, outputs, data.y_test, inputs=data.xs_test[0] if len(xs) == 1 else None, threshold=threshold_of(model)
     )
+
+
+def evaluation_batch(model: keras.Model) -> int:
+    """Return how many samples are evaluated at a time: at most 4096, fewer where layers are large."""
+    widest = max(int(np.prod(tensor.shape[1:])) for layer in model.layers for tensor in _tensors(layer.output))
+    return int(np.clip(EVALUATED_ELEMENTS // widest, 16, 4096))
+
+
+def _tensors(output: Any) -> list[Any]:
+    return list(output) if isinstance(output, list | tuple) else [output]
 
 
 def grid_inputs(spec: ModelSpec, model: keras.Model, xs: tuple[Array, ...]) -> tuple[Array, ...]:

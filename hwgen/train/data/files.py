@@ -1,4 +1,4 @@
-"""A user's files: `.npz` under several customary key names, and ARFF tables."""
+"""A user's files: `.npz` under several customary key names, folders of IDX files, and ARFF tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.errors import DataError
+from hwgen.train.data.idx import find_parts, is_idx, read_folder
 from hwgen.train.data.sets import are_jets
 from hwgen.train.data.types import Array, Arrays, Raw
 
@@ -20,7 +21,7 @@ EXPECTED = "x_train, y_train, x_test, y_test; or train_images, train_labels, tes
 
 
 def read_file(path: Path, where: str) -> Raw:
-    """Read `path`, `.npz` or ARFF by its content.
+    """Read `path`: `.npz` or ARFF by its content, a folder of IDX files.
 
     Parameters
     ----------
@@ -31,10 +32,13 @@ def read_file(path: Path, where: str) -> Raw:
     Raises
     ------
     DataError
-        If the file is missing, a folder, of another kind, corrupt, or lacks its keys.
+        If the file is missing, a folder without IDX files, of another kind, corrupt, or lacks its keys.
     """
+    if path.is_dir() and find_parts(path):
+        return read_folder(path, where)
     if path.is_dir():
-        raise DataError("this is a folder, not a data file", where=where, found=str(path), expected="an .npz file")
+        expected = "an .npz file, or a folder with the four IDX files of a set"
+        raise DataError("this is a folder, not a data file", where=where, found=str(path), expected=expected)
     if not path.is_file():
         raise DataError("the data file does not exist", where=where, found=str(path), expected="an .npz or .arff file")
     try:
@@ -52,6 +56,12 @@ def read_file(path: Path, where: str) -> Raw:
         raise DataError(
             f"cannot read {path.name}: {error}", where=where, expected="a sound .npz file", hint=hint
         ) from error
+    if is_idx(path):
+        hint = "data.npz: the folder that holds the four IDX files of a set"
+        expected = "an .npz or .arff file, or a folder"
+        raise DataError(
+            f"{path.name} is one array of a set", where=where, found="an IDX file", expected=expected, hint=hint
+        )
     kind = "an .npz is a zip archive; this file is none" if path.stat().st_size else "an empty file"
     raise DataError(f"{path.name} is not a data file", where=where, found=kind, expected="an .npz or .arff file")
 

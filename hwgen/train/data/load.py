@@ -124,7 +124,11 @@ def _find(spec: ModelSpec) -> tuple[str, Raw | None]:
     if data.set not in SETS:
         where = _where(spec, "data.set")
         raise DataError("no such data set", where=where, found=str(data.set), expected=", ".join(SETS))
-    return "data.set", SETS[data.set]()
+    try:
+        return "data.set", SETS[data.set]()
+    except DataError as error:
+        where = _where(spec, "data.set")
+        raise DataError(error.what, where=where, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
 def _run_loader(spec: ModelSpec, reference: str) -> Raw:

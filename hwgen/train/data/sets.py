@@ -1,16 +1,20 @@
-"""The named sets. Each reads one file inside an installed package, and imports nothing of it."""
+"""The named sets. Each reads files as they are, in an installed package or a folder, and imports nothing of it."""
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from hwgen.errors import DataError
-from hwgen.train.data.types import Array, Raw
+from hwgen.train.data.idx import read_folder
+from hwgen.train.data.places import DIGITS_MEMBER, WHEEL, fashion_folder, spoken_digits_file
+from hwgen.train.data.types import Array, Raw, as_tuple
 
 JETS_FILE = Path(__file__).parent / "jets.npz"
 """75,000 jets simulated for this project; `models/jet_tagger/make_jets.py` makes more."""
@@ -43,7 +47,61 @@ def jets() -> Raw:
         )
 
 
-SETS: dict[str, Callable[[], Raw]] = {"digits": digits, "mnist_5k": mnist_5k, "jets": jets}
+FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+
+def fashion_mnist() -> Raw:
+    """70,000 images of clothes, 28×28 pixels, 0..255, with their own split of 60,000 and 10,000 (Debian's package)."""
+    raw = read_folder(fashion_folder(), "data.set")
+    shapes = [x.shape for part in (raw.x_train, raw.x_test) if part is not None for x in as_tuple(part)]
+    if shapes != [(60000, 28, 28, 1), (10000, 28, 28, 1)]:
+        expected = "60000 and 10000 images of 28×28; another set comes in through data.npz"
+        raise DataError("this is not Fashion-MNIST", where="data.set", found=f"shapes {shapes}", expected=expected)
+    raw.name, raw.classes = "fashion_mnist", FASHION
+    return raw
+
+
+FRAMES = 32
+"""How many frames of a spoken digit are kept: all of 97 % of the recordings."""
+
+
+def spoken_digits() -> Raw:
+    """3,000 recordings of ten spoken digits by six speakers, 32 frames of 13 MFCC; standardised on use.
+
+    A longer recording loses its end, a shorter one repeats its last frame.
+    """
+    path = spoken_digits_file()
+    try:
+        with zipfile.ZipFile(path) if path.suffix == ".whl" else path.open("rb") as outer:
+            stream = outer.open(DIGITS_MEMBER) if isinstance(outer, zipfile.ZipFile) else outer
+            with np.load(stream, allow_pickle=False) as file:
+                frames, labels, lengths = (file[key] for key in ("X", "y", "lengths"))
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        expected = f"{DIGITS_MEMBER} of {WHEEL}"
+        raise DataError(
+            f"cannot read {path.name}: {error}",
+            where="data.set",
+            found=str(path),
+            expected=expected,
+            hint="fetch it again",
+        ) from error
+    if frames.ndim != 2 or len(labels) != len(lengths) or int(lengths.sum()) != len(frames) or lengths.min() < 1:
+        found = f"X {frames.shape}, {len(labels)} labels, {len(lengths)} lengths of sum {lengths.sum()}"
+        raise DataError("the spoken digits do not add up", where="data.set", found=found, expected=WHEEL)
+    ends = np.cumsum(lengths)
+    step = np.minimum(np.arange(FRAMES), lengths[:, np.newaxis] - 1)
+    x = frames[(ends - lengths)[:, np.newaxis] + step]
+    note = f"{FRAMES} frames each: the end cut off, or the last frame repeated"
+    return Raw("spoken_digits", x, labels, classes=_ten_digits(), notes=(note,), standardize=True)
+
+
+SETS: dict[str, Callable[[], Raw]] = {
+    "digits": digits,
+    "mnist_5k": mnist_5k,
+    "jets": jets,
+    "fashion_mnist": fashion_mnist,
+    "spoken_digits": spoken_digits,
+}
 """Every named set."""
 
 JET_FEATURES = [

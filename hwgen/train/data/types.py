@@ -29,7 +29,11 @@ class Standardization:
 
     @classmethod
     def of(cls, x: Array, clip: float = 4.0) -> Standardization:
-        """Measure mean and standard deviation of each feature of `x`; a constant feature gets a deviation of 1."""
+        """Measure mean and standard deviation of each feature of `x`; a constant feature gets a deviation of 1.
+
+        Features are the last axis; in a sequence, a feature has the same constants at every place.
+        """
+        x = x.reshape(-1, x.shape[-1])
         mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
         std = x.std(axis=0, dtype=np.float64).astype(np.float32)
         std[std == 0] = 1
@@ -73,7 +77,7 @@ class DataSet:
     note : str
         One line for the report: what was done to the data.
     standardization : Standardization or None
-        What the host must apply before `scale` and `offset` (jets only).
+        What the host must apply before `scale` and `offset` (jets and spoken digits).
     """
 
     x_train: Any
