@@ -22,7 +22,13 @@ def random_frames(graph: Graph, count: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def check_stream(
-    graph: Graph, folder: Path, request: FoldRequest, *, clock_period_ns: float = 4.0, seed: int = 0, frames: int = FRAMES
+    graph: Graph,
+    folder: Path,
+    request: FoldRequest,
+    *,
+    clock_period_ns: float = 4.0,
+    seed: int = 0,
+    frames: int = FRAMES,
 ) -> StreamPlan:
     """Fail unless the RTL gives the graph's integers, in the predicted cycles, with and without stalls."""
     decided = plan_stream(graph, RtlOptions(clock_period_ns=clock_period_ns), request)

@@ -116,10 +116,7 @@ class Net:
         fmt = FixedPoint(self.pick(2, 5, 8), 2, bool(self.rng.integers(2)))
         x = self.add(ir.Input, "x", shape=(h, w, self.pick(1, 2, 3)), fmt=fmt)
         for _ in range(self.pick(1, 2, 3)):
-            if self.rng.random() < 0.4:
-                x = self.branches(x)
-            else:
-                x = self.layer(x)
+            x = self.branches(x) if self.rng.random() < 0.4 else self.layer(x)
         if self.rng.random() < 0.6:
             x = self.head(x)
         self.add(ir.Output, "out", x)

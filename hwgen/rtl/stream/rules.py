@@ -394,6 +394,7 @@ class RowStore(Process):
 def make_process(
     stage: net.Stage, network: net.Network, flows: Mapping[str, Flow], frames: int, pace: int, unbounded: bool
 ) -> Process:
+    """Return the process of a stage; `unbounded` lets branch FIFOs be as deep as they like."""
     match stage:
         case net.Source():
             return Source(stage, flows, frames, pace, network.streams[stage.output].beats)
