@@ -12,6 +12,7 @@ from hwgen.ir import Graph
 from hwgen.rtl import sv
 from hwgen.rtl.generate import Prediction, RtlDesign, RtlOptions, add_library, library_names
 from hwgen.rtl.stream import network as net
+from hwgen.rtl.stream.axis import axis_document, axis_text
 from hwgen.rtl.stream.build import build_network
 from hwgen.rtl.stream.emit import Emission, emit_stages
 from hwgen.rtl.stream.emit_top import design_document, top_text
@@ -133,10 +134,12 @@ def emit_stream(decided: StreamPlan) -> RtlDesign:
     text = top_text(emission, _layer_lines(decided), _timing_lines(decided))
     files = emission.files
     files.add(f"{decided.graph.name}.sv", text)
+    files.add(f"{decided.graph.name}_axis.sv", axis_text(emission, decided.options.axis_bytes, decided.timing))
     sources = [*library_names(emission.library), *files]
     add_library(files, emission.library)
     files.add(f"{decided.graph.name}.f", "".join(f"{name}\n" for name in sources))
     document = design_document(emission, decided.options, sources, statistics(decided))
+    document["axis"] = axis_document(emission, decided.options.axis_bytes)
     files.add("design.json", json_bytes(document))
     files.add("PORTS.md", ports_text(decided, document))
     return RtlDesign(decided.graph.name, files, decided.predicted, document)

@@ -50,10 +50,11 @@ class Source(Process):
     frames: int = 1
     pace: int = 0
     beats: int = 1
+    withheld: bool = False
 
     def advance(self) -> None:
         out = self.outs[0]
-        while len(out.offered) < self.frames * self.beats and len(out.offered) <= len(out.taken):
+        while len(out.offered) < self.frames * self.beats - self.withheld and len(out.offered) <= len(out.taken):
             n = len(out.offered)
             earliest = (n // self.beats) * self.pace if n % self.beats == 0 else 0
             out.offered.append(max(earliest, out.taken[n - 1] + 1 if n else 0))
@@ -392,12 +393,19 @@ class RowStore(Process):
 
 
 def make_process(
-    stage: net.Stage, network: net.Network, flows: Mapping[str, Flow], frames: int, pace: int, unbounded: bool
+    stage: net.Stage,
+    network: net.Network,
+    flows: Mapping[str, Flow],
+    frames: int,
+    pace: int,
+    unbounded: bool,
+    withheld: str | None = None,
 ) -> Process:
     """Return the process of a stage; `unbounded` lets branch FIFOs be as deep as they like."""
     match stage:
         case net.Source():
-            return Source(stage, flows, frames, pace, network.streams[stage.output].beats)
+            beats = network.streams[stage.output].beats
+            return Source(stage, flows, frames, pace, beats, stage.node == withheld)
         case net.Fifo():
             return Fifo(stage, flows, None if unbounded and not stage.register else stage.depth)
         case net.Pad():

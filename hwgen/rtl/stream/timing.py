@@ -35,6 +35,10 @@ class Run:
             self.flows[s.input].taken[(frame + 1) * self.network.streams[s.input].beats - 1] for s in self.network.sinks
         )
 
+    def offered(self, sink: net.Sink) -> int:
+        """Return how many beats an output has offered."""
+        return len(self.flows[sink.input].offered)
+
     def high_water(self, stage: net.Fifo) -> int:
         """Return the most items a FIFO holds at the end of a cycle."""
         pushes, pops = self.flows[stage.input].taken, self.flows[stage.output].taken
@@ -47,7 +51,9 @@ class Run:
         return most
 
 
-def simulate(network: net.Network, frames: int, pace: int = 0, unbounded: bool = False) -> Run:
+def simulate(
+    network: net.Network, frames: int, pace: int = 0, unbounded: bool = False, withheld: str | None = None
+) -> Run:
     """Compute every transfer of `frames` frames.
 
     Parameters
@@ -58,6 +64,8 @@ def simulate(network: net.Network, frames: int, pace: int = 0, unbounded: bool =
         Frame k is not offered before cycle ``k * pace``; 0: sources always offer.
     unbounded : bool
         Let every `Fifo` be as deep as it likes (engines and kernels keep their own).
+    withheld : str, optional
+        A network input whose very last item never comes: the run is then not complete.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def simulate(network: net.Network, frames: int, pace: int = 0, unbounded: bool =
         If the design stands still: which streams wait, and for whom.
     """
     flows = {name: Flow(name) for name in network.streams}
-    processes = [make_process(stage, network, flows, frames, pace, unbounded) for stage in network.stages]
+    processes = [make_process(stage, network, flows, frames, pace, unbounded, withheld) for stage in network.stages]
     neighbours: dict[str, list[int]] = {name: [] for name in flows}
     for index, stage in enumerate(network.stages):
         for name in (*stage.inputs, *stage.outputs):
@@ -89,6 +97,8 @@ def simulate(network: net.Network, frames: int, pace: int = 0, unbounded: bool =
                     if not queued[other]:
                         queued[other] = True
                         waiting_list.append(other)
+    if withheld is not None:
+        return Run(flows, network, frames)
     for sink in network.sinks:
         wanted = frames * network.streams[sink.input].beats
         if len(flows[sink.input].taken) < wanted:
