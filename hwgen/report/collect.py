@@ -54,7 +54,8 @@ class Report:
     """The result of a build. Unknown is None, never 0.
 
     `latency` is of one frame in an empty design, first beat in to last beat out; `first_out` to the first beat out;
-    `steady` the same as `latency` with the sources paced at the interval. The last two are of streaming designs alone.
+    `steady` the same as `latency` with the sources paced at the interval. The last two, and `folding` (how each layer
+    shares its multipliers), are of streaming designs alone.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Report:
     first_out: Timing | None
     steady: Timing | None
     fifos: tuple[dict[str, Any], ...]
+    folding: tuple[dict[str, Any], ...]
     weights: int | None
     nonzero: int | None
     overflow: str | None
@@ -143,6 +145,7 @@ def collect(
         first_out=first_out,
         steady=steady,
         fifos=tuple((evidence or {}).get("fifos") or ()),
+        folding=tuple((_read(folder / "rtl" / "design.json").get("statistics") or {}).get("layers") or ()),
         weights=weights.get("weights"),
         nonzero=weights.get("nonzero"),
         overflow=None if not lowered else "allowed to wrap" if spec.precision.allow_wrap else "proved absent",

@@ -9,7 +9,8 @@ from hwgen.report.failure import failure
 
 def table(report: Report, shown_folder: str) -> str:
     """Return the table; `shown_folder` is the build folder as the user would type it."""
-    blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report), _rest(report)]
+    blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report)]
+    blocks += [_folding(report), _rest(report)]
     blocks.append([verdict(report, shown_folder)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -93,6 +94,25 @@ def _count(cycles: int | None, clock: float | None, missing: str) -> str:
         return f"{cycles:,} clk"
     ns = cycles * clock
     return f"{cycles:,} clk / " + (f"{ns:g} ns" if ns < 1000 else f"{ns / 1000:,.6g} µs")
+
+
+def _folding(report: Report) -> list[str]:
+    """Return how each layer shares its multipliers, the slowest marked."""
+    if not report.folding:
+        return []
+    width = max(12, *(len(row["layer"]) for row in report.folding))
+    lines = [f" {'Folding':<{width}}  engine    items/frame  lanes x products  multipliers  cycles/frame  share"]
+    for row in report.folding:
+        shape = f"{row['lanes']} x {row['products']}" if row["multipliers"] else "–"
+        mark = "  bottleneck" if row["bottleneck"] else ""
+        lines.append(
+            f" {row['layer']:<{width}}  {row['kind']:<8}  {row['firings']:>11,}  {shape:>16}  {row['multipliers']:>11,}"
+            f"  {row['cycles']:>12,}  {100 * row['share']:>4.0f} %{mark}"
+        )
+    lines.append(
+        f" {'all':<{width}}  {'':<8}  {'':>11}  {'':>16}  {sum(r['multipliers'] for r in report.folding):>11,}"
+    )
+    return lines
 
 
 def _rest(report: Report) -> list[str]:

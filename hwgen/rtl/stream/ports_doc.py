@@ -51,8 +51,9 @@ def _axis(axis: dict[str, Any]) -> list[str]:
         "",
         f"## AXI4-Stream wrapper `{axis['top']}`",
         "",
-        f"{axis['bytes']} bytes a beat. Each element takes a whole number of bytes, sign- or zero-extended, element 0",
-        "of pixel 0 first at the least significant byte; frames are padded to whole beats; TLAST on a frame's last beat.",
+        f"{axis['bytes']} bytes a beat. Each element takes a whole number of bytes, sign- or zero-extended,",
+        "element 0 of pixel 0 first at the least significant byte; frames are padded to whole beats; TLAST on a",
+        "frame's last beat.",
         "",
     ]
     for way, beats in (("input", axis["input_beats"]), ("output", axis["output_beats"])):
@@ -60,6 +61,6 @@ def _axis(axis: dict[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        "A frame that ends early is completed with zeros and its result dropped; beats beyond a frame are dropped until",
-        "TLAST; both pulse `frame_error`.",
+        "A frame that ends early is completed with zeros and its result dropped; beats beyond a frame are dropped",
+        "until TLAST; both pulse `frame_error`.",
     ]
