@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("speed", "lut_peers", "mutants")
+BENCHMARKS = ("speed", "lut_peers", "mutants", "streaming")
 
 
 def main() -> int:

@@ -103,3 +103,68 @@ def mobilenet_v1(alpha: float = 0.5, size: int = 96, outputs: int = 1000, seed: 
     x = QActivation(relu, name="mean_q")(x)
     x = QDense(outputs, name="logits", **weight, **bias)(x)
     return keras.Model(inputs, x, name="mobilenet_v1")
+
+
+class ConvNet:
+    """A graph of convolutional layers with seeded weights, under construction."""
+
+    def __init__(self, name: str, shape: tuple[int, int, int], seed: int, density: float = 1.0) -> None:
+        self.name, self.rng, self.density = name, np.random.default_rng(seed), density
+        self.nodes: list[ir.Node] = [ir.Input(name="x", shape=shape, fmt=FixedPoint(8, 0, False))]
+
+    def add(self, kind: type, name: str, *inputs: str, **fields: object) -> str:
+        """Add a node and return its name."""
+        self.nodes.append(kind(name=name, inputs=inputs, **fields))
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape."""
+        return Graph(self.name, tuple(self.nodes)).types[name].shape
+
+    def weights(self, name: str, shape: tuple[int, ...]) -> str:
+        """Add seeded 6-bit weights, none of them zero but for the density."""
+        value = self.rng.integers(1, 32, shape) * self.rng.choice([-1, 1], shape)
+        return self.add(ir.Const, name, value=value * (self.rng.random(shape) < self.density), fraction=5)
+
+    def conv(self, name: str, x: str, filters: int, kernel: int = 3, stride: int = 1, fmt: str | None = None) -> str:
+        """Add a convolution (Keras' padding "same"), its bias and what re-quantizes it."""
+        height, width, channels = self.shape(x)
+        padding: list[int] = []
+        for size in (height, width):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            padding += [total // 2, total - total // 2]
+        kernel_name = self.weights(f"{name}_w", (kernel, kernel, channels, filters))
+        bias = self.add(ir.Const, f"{name}_b", value=self.rng.integers(-31, 32, filters), fraction=5)
+        y = self.add(ir.Conv, name, x, kernel_name, bias, strides=(stride, stride), padding=tuple(padding))
+        return self.add(ir.Requantize, f"{name}_q", y, fmt=FixedPoint.parse(fmt or "ufixed<6,2,RND_CONV,SAT>"))
+
+    def head(self, x: str, outputs: int) -> Graph:
+        """Add global averaging and a dense layer, and return the graph."""
+        height, width, channels = self.shape(x)
+        x = self.add(ir.SumPool, "gap", x, pool=(height, width))
+        x = self.add(ir.Requantize, "gap_q", x, fmt=FixedPoint.parse("ufixed<8,8,RND,SAT>"))
+        x = self.add(ir.Reshape, "flat", x, shape=(channels,))
+        x = self.add(ir.Dense, "logits", x, self.weights("logits_w", (channels, outputs)))
+        self.add(ir.Output, "y", x)
+        return Graph(self.name, tuple(self.nodes)).verify()
+
+
+def conv_network(name: str, density: float, seed: int) -> Graph:
+    """Return three 3×3 convolutions of 16, 32 and 32 channels on 16×16×8, and a dense layer."""
+    net = ConvNet(name, (16, 16, 8), seed, density)
+    x = net.conv("c1", "x", 16)
+    x = net.conv("c2", x, 32, stride=2)
+    return net.head(net.conv("c3", x, 32), 10)
+
+
+def resnet8_graph(size: int = 32, channels: tuple[int, int, int] = (16, 32, 64), seed: int = 0) -> Graph:
+    """Return ResNet-8 on size×size×3 with seeded 6-bit weights: 12.5 M multiply-accumulates at its defaults."""
+    net, wide = ConvNet("resnet8", (size, size, 3), seed), "fixed<8,4,RND,SAT>"
+    x = net.conv("c0", "x", channels[0])
+    for k, filters in enumerate(channels):
+        stride = 1 if k == 0 else 2
+        y = net.conv(f"s{k}b", net.conv(f"s{k}a", x, filters, stride=stride), filters, fmt=wide)
+        shortcut = net.conv(f"s{k}s", x, filters, kernel=1, stride=stride, fmt=wide) if k else x
+        x = net.add(ir.Add, f"s{k}add", y, shortcut)
+        x = net.add(ir.Requantize, f"s{k}r", x, fmt=FixedPoint.parse("ufixed<6,3,RND_CONV,SAT>"))
+    return net.head(x, 10)

@@ -106,12 +106,11 @@ def _folding(report: Report) -> list[str]:
         shape = f"{row['lanes']} x {row['products']}" if row["multipliers"] else "–"
         mark = "  bottleneck" if row["bottleneck"] else ""
         lines.append(
-            f" {row['layer']:<{width}}  {row['kind']:<8}  {row['firings']:>11,}  {shape:>16}  {row['multipliers']:>11,}"
-            f"  {row['cycles']:>12,}  {100 * row['share']:>4.0f} %{mark}"
+            f" {row['layer']:<{width}}  {row['kind']:<8}  {row['firings']:>11,}  {shape:>16}"
+            f"  {row['multipliers']:>11,}  {row['cycles']:>12,}  {100 * row['share']:>4.0f} %{mark}"
         )
-    lines.append(
-        f" {'all':<{width}}  {'':<8}  {'':>11}  {'':>16}  {sum(r['multipliers'] for r in report.folding):>11,}"
-    )
+    total = sum(row["multipliers"] for row in report.folding)
+    lines.append(f" {'all':<{width}}  {'':<8}  {'':>11}  {'':>16}  {total:>11,}")
     return lines
 
 
