@@ -1,6 +1,6 @@
 """Streaming hardware against its bounds: folds, intervals, zero-skipping, generation, build and simulation of ResNet-8.
 
-`python benchmarks/streaming.py [--out FILE] [--quick]`. Everything is computed in this run. ``--quick`` leaves out Verilator.
+`python benchmarks/streaming.py [--out FILE] [--quick]`. ``--quick`` leaves out Verilator.
 """
 
 from __future__ import annotations
