@@ -208,8 +208,6 @@ def _check_hardware(look: _Look) -> None:
 def _check_not_yet(look: _Look) -> None:
     """Refuse, by name, what this version does not do; nothing is ignored silently."""
     later = "not in this version of hwgen"
-    if look.get("hardware.io_type") == "io_stream":
-        look.document.fail("hardware.io_type", f"io_stream is {later}", expected="io_parallel")
     if look.get("outputs.handoff"):
         look.document.fail(
             "outputs.handoff", f"hand-off is {later}", expected="[]", found=str(look.get("outputs.handoff"))
