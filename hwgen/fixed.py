@@ -56,7 +56,7 @@ def as_ints(values: Any, magnitude: int | None = None) -> IntArray:
     array = np.asarray(values)
     if magnitude is None:
         magnitude = max_abs(array)
-    return array.astype(np.int64) if magnitude < (1 << SAFE_BITS) else array.astype(object)
+    return array.astype(np.int64 if magnitude < (1 << SAFE_BITS) else object, copy=False)
 
 
 def max_abs(values: IntArray) -> int:

@@ -87,7 +87,17 @@ STAGES: list[Stage] = [
     Stage(
         name="lower",
         run=stages.lower,
-        keys=(*NETWORK, *DATA, "model.name", "hardware", "train.metric", "verify.random_vectors", "verify.seed"),
+        keys=(
+            *NETWORK,
+            *DATA,
+            "model.name",
+            "hardware",
+            "train.metric",
+            "verify.random_vectors",
+            "verify.seed",
+            "verify.vectors",
+            "verify.budget_s",
+        ),
         files=("model.builder", "data.set", "data.npz", "data.loader"),
         reads=("compress/model.keras",),
         writes=("graph/*", "firmware/*", "firmware/firmware/**/*", "tb/*", "reports/pairs.json", "reports/lower.json"),

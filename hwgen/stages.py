@@ -20,6 +20,7 @@ from hwgen.files import FileSet, json_bytes, write_if_changed
 from hwgen.spec import ModelSpec, resolved_yaml
 
 if TYPE_CHECKING:
+    from hwgen.fixed import IntArray
     from hwgen.ir import Graph
     from hwgen.train.data import DataSet
 
@@ -163,9 +164,9 @@ def lower(context: Context) -> None:
     pairs = [pair_row("qkeras", "graph", {name: reference.run(v) for name, v in vectors.items()}, expected, graph)]
     try:
         emulator = firmware.Emulator.build(folder / "firmware", context.progress)
-        context.progress("running the HLS C++", None)
-        emulated = {name: emulator.run(v) for name, v in vectors.items()}
-        pairs.append(pair_row("graph", "hls_cpp", expected, emulated, graph))
+        budget = None if spec.verify.vectors == "all" else spec.verify.budget_s
+        emulated, rows = emulator.run_sets(vectors, budget, context.progress)
+        pairs.append(emulated_row(graph, expected, emulated, rows))
     except ToolMissing as error:
         context.complete, context.missing = False, error
     context.write_json("reports/pairs.json", {"version": 1, "pairs": pairs})
@@ -187,6 +188,28 @@ def on_grid(graph: Graph, data: DataSet | None) -> dict[str, Any] | None:
     if set(arrays) != {node.name for node in graph.inputs}:
         arrays = dict(zip([node.name for node in graph.inputs], data.xs_test, strict=True))
     return {node.name: node.fmt.quantize(arrays[node.name].reshape(-1, *node.shape)) for node in graph.inputs}
+
+
+def emulated_row(
+    graph: Graph,
+    expected: Mapping[str, Mapping[str, IntArray]],
+    emulated: Mapping[str, Mapping[str, IntArray]],
+    rows: Mapping[str, IntArray],
+) -> dict[str, Any]:
+    """Compare graph and HLS C++ on the frames that ran; `not_checked` says what the time budget cut."""
+    from hwgen.sim.compare import pair_row
+
+    chosen = {name: {key: v[rows[name]] for key, v in outputs.items()} for name, outputs in expected.items()}
+    row = pair_row("graph", "hls_cpp", chosen, emulated, graph)
+    if "first" in row:
+        row["first"]["index"] = int(rows[row["first"]["set"]][row["first"]["index"]])
+    asked = sum(len(next(iter(outputs.values()))) for outputs in expected.values())
+    if row["vectors"] < asked:
+        row["not_checked"] = (
+            f"{asked - row['vectors']} of {asked} vectors in HLS C++: verify.budget_s allows {row['vectors']} "
+            "(--vectors all)"
+        )
+    return row
 
 
 def rtl(context: Context) -> None:

@@ -58,7 +58,8 @@ def _(node: ir.Scale, args, operands, result) -> IntArray:  # type: ignore[no-un
 
 def add_bias(total, fraction, bias, operands, result) -> IntArray:  # type: ignore[no-untyped-def]
     """Return `total`, of `fraction` fractional bits, at the result's binary point, with the optional bias added."""
-    total = as_ints(total, (max_abs(total) << (result.fraction - fraction)) * 4) << (result.fraction - fraction)
+    total = as_ints(total, (max_abs(total) << (result.fraction - fraction)) * 4)
+    total = total << (result.fraction - fraction) if result.fraction > fraction else total
     if not bias:
         return total
     shift = result.fraction - operands[2].fraction

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from hwgen.errors import ErrorList, HwgenError, ModelError, NumericsError, SpecError
+from hwgen.ir.unrolled import check_unrolled
 from hwgen.lower import vendor
 from hwgen.lower.precision import Precision
 from hwgen.train.env import mend_qkeras
@@ -87,9 +88,16 @@ def _whole_errors(model: Any, spec: Any) -> list[HwgenError]:
     from hwgen.lower.lowering import analyse
 
     try:
-        analyse(model, spec)
+        graph = analyse(model, spec).graph
     except NumericsError:
         return []
     except (ModelError, SpecError) as error:
+        return [error]
+    pruned = getattr(getattr(spec, "compress", None), "pruning", None) is not None
+    if pruned or getattr(spec.hardware, "io_type", "io_parallel") != "io_parallel":
+        return []
+    try:
+        check_unrolled(graph)
+    except NumericsError as error:
         return [error]
     return []

@@ -98,6 +98,9 @@ def _conv(layer: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[Conf, ..
 
 def _depthwise_conf(layer: Any, ins: Sequence[Any], outs: Sequence[Any], attrs: Conf) -> Conf:
     kernel = layer.kernel_size
+    if len(set(layer.strides)) != 1:
+        what = "TensorFlow has no depthwise convolution with unequal strides"
+        raise refuse(layer, what, f"strides={layer.strides[0]}", "strides", str(tuple(layer.strides)))
     channels, depth = int(ins[0].shape[-1]), int(layer.depth_multiplier)
     attrs |= _geometry(layer, ins, outs, kernel, "filt", layer.dilation_rate)
     attrs |= {"n_chan": channels, "n_filt": channels * depth, "depth_multiplier": depth}

@@ -145,6 +145,8 @@ def float64_layer(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any] | 
     shapes = [tuple(t.shape) for t in layer._inbound_nodes[0].arguments.keras_tensors]
     clone.build(shapes[0] if len(shapes) == 1 else shapes)
     clone.set_weights([np.asarray(w, dtype=np.float64) for w in layer.get_weights()])
+    if getattr(clone, "_mask", None) is not None:
+        clone._mask = keras.ops.cast(clone._mask, "float64")
     activation = None
     if has_weights(clone) or hasattr(clone, "average_quantizer"):
         activation, clone.activation = clone.activation, None

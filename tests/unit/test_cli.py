@@ -81,7 +81,7 @@ def test_all_errors_on_stderr_with_a_count(file: Path) -> None:
         (["--from", "rtl", "--to", "train"], "--to: it ends before it begins"),
         (["--set", "hardware.clock=3"], "--set hardware.clock=3: hardware.clock: unknown key"),
         (["--set", "nonsense"], "--set nonsense: not a key=value"),
-        (["--set", "hardware.io_type=io_stream"], "io_stream is not in this version"),
+        (["--set", "hardware.io_type=io_stream", "--set", "hardware.handshake=none"], "io_stream needs its handshake"),
         (["--set", "hardware.reuse_factor=2"], "io_type: io_stream"),
     ],
 )

@@ -281,11 +281,6 @@ def test_hgq2_is_not_a_dependency() -> None:
     assert "hgq" not in project.read_text().lower()
 
 
-def _conv() -> list[Any]:
-    lib = libraries()
-    return [lib.QConv2D(2, 3, kernel_quantizer=Q6, bias_quantizer=Q6, name="c", dilation_rate=2)]
-
-
 def _auto(text: str, alpha: str) -> Any:
     lib = libraries()
     quantizer = lib.quantized_bits(6, 0, symmetric=1, alpha=alpha)
@@ -327,9 +322,6 @@ REFUSALS: list[tuple[str, Any, tuple[int, ...], list[str]]] = [
         ["s: tanh must be followed", "quantized_tanh(6)"],
     ),
     ("softmax inside", lambda: [libraries().layers.Softmax(name="s"), qdense(3, "d")], (8,), ["end of a network"]),
-    ("convolution", _conv, (8, 8, 1), ["c: QConv2D", "io_stream"]),
-    ("average pooling", lambda: [libraries().layers.AveragePooling1D(2, name="p")], (8, 2), ["p:", "io_stream"]),
-    ("global pooling", lambda: [libraries().layers.GlobalAveragePooling1D(name="p")], (8, 2), ["p:", "io_stream"]),
     ("QBatchNormalization", lambda: [libraries().QBatchNormalization(name="b")], (8,), ["b:", "BatchNormalization"]),
     ("LSTM", lambda: [libraries().layers.LSTM(2, name="r")], (8, 2), ["r: LSTM", "QDense"]),
     ("threshold", lambda: [libraries().layers.ReLU(threshold=1.0, name="r")], (8,), ["r.threshold", "threshold=0"]),

@@ -325,6 +325,8 @@ def test_against_keras(kernel: tuple[int, int], strides: tuple[int, int], paddin
         "sum": (ir.SumPool(name="y", inputs=("x",), pool=kernel, **place),),
     }
     floats = x.astype(np.float64)
+    if strides[0] != strides[1]:
+        del nodes["depthwise_conv"]  # TensorFlow has none with unequal strides
     for name, made in nodes.items():
         got = graph_of(source, *made).evaluate({"x": x})["y_out"]
         if name in ("max", "sum"):
