@@ -10,7 +10,7 @@ from hwgen.errors import HwgenError, ModelError
 from hwgen.train.build import make_model
 from hwgen.train.data import load_data
 from hwgen.train.fit import train_model
-from hwgen.train.loop import evaluate, grid_inputs, make_task
+from hwgen.train.loop import evaluate, evaluation_batch, grid_inputs, make_task
 from hwgen.train.metrics import evaluate_outputs, metric_name, roc_auc
 from hwgen.train.prune import compress_model, sparsity_of
 
@@ -108,6 +108,16 @@ def test_weights_are_used_if_there_and_made_again_on_request(tmp_path):
     with pytest.raises(ModelError, match="do not fit the layer fc1") as failure:
         train_model(spec, data, make_model(spec, data))
     assert "train.weights" in str(failure.value) and "4×9" in str(failure.value)
+
+
+def test_large_layers_are_evaluated_in_smaller_batches(tmp_path):
+    model = prepared(tmp_path)[2]
+    assert evaluation_batch(model) == 4096
+    import keras
+
+    x = keras.Input((28, 28, 1))
+    wide = keras.Model(x, keras.layers.Conv2D(64, 3, padding="same")(x))
+    assert evaluation_batch(wide) == (1 << 24) // (28 * 28 * 64)
 
 
 def test_inputs_are_rounded_as_the_host_does(tmp_path):
