@@ -355,6 +355,18 @@ class Network:
         """The network outputs."""
         return [s for s in self.stages if isinstance(s, Sink)]
 
+    @cached_property
+    def collected(self) -> Mapping[str, Collect]:
+        """By engine, the stage that puts all result beats of a firing together."""
+        readers = {name: stage for stage in self.stages for name in stage.inputs}
+        found = {}
+        for stage in self.stages:
+            if isinstance(stage, Engine):
+                reader = readers[stage.output]
+                if isinstance(reader, Collect) and reader.beats == stage.beats and stage.depth % stage.beats == 0:
+                    found[stage.name] = reader
+        return found
+
     def producer(self, stream: str) -> Stage:
         """Return the stage that writes a stream."""
         return next(s for s in self.stages if stream in s.outputs)

@@ -25,7 +25,7 @@ class Flow:
 
 @dataclass
 class Process:
-    """The state of one stage's evaluation."""
+    """The state of one stage's evaluation; alone, a stage that another process covers."""
 
     stage: net.Stage
     flows: Mapping[str, Flow]
@@ -40,7 +40,6 @@ class Process:
 
     def advance(self) -> None:
         """Extend the flows as far as what is known allows."""
-        raise NotImplementedError
 
 
 @dataclass
@@ -89,11 +88,11 @@ class Fifo(Process):
         _register_out(out, source.taken, 1)
 
 
-def _register_out(out: Flow, pushed: Sequence[int], delay: int) -> None:
-    """Offer each pushed item `delay` cycles later, or after the one before it has left."""
+def _register_out(out: Flow, pushed: Sequence[int], delay: int, apart: int = 1) -> None:
+    """Offer each pushed item `delay` cycles later, or `apart` cycles after the one before it has left."""
     m = len(out.offered)
     while m < len(pushed) and m <= len(out.taken):
-        out.offered.append(max(pushed[m] + delay, out.taken[m - 1] + 1 if m else 0))
+        out.offered.append(max(pushed[m] + delay, out.taken[m - 1] + apart if m else 0))
         m += 1
 
 
@@ -124,13 +123,25 @@ class Kernel(Process):
 
 @dataclass
 class Engine(Process):
-    """A multiply engine: fires, runs `cycles` steps, gives `beats` results into its output FIFO."""
+    """A multiply engine: fires, runs `cycles` steps, gives `beats` results into its output FIFO.
+
+    Where an `hg_collect` puts all beats of a firing together, only the whole item is followed: every beat but the last
+    is taken as soon as it is offered, so that the last is offered at max(push + 1, take of the item before + beats);
+    pushes are a cycle apart or more.
+    """
+
+    collect: net.Stage | None = None
 
     def start(self) -> None:
         stage = self.stage
         assert isinstance(stage, net.Engine)
         self.pushed: list[int] = []
         self.cycles, self.beats, self.depth, self.offsets = stage.cycles, stage.beats, stage.depth, stage.offsets
+        self.apart = 1
+        if isinstance(self.collect, net.Collect):
+            self.outs = [self.flows[self.collect.output]]
+            self.apart, self.depth = self.beats, self.depth // self.beats
+            self.beats, self.offsets = 1, self.offsets[-1:]
 
     def advance(self) -> None:
         source, out = self.ins[0], self.outs[0]
@@ -147,7 +158,7 @@ class Engine(Process):
             source.taken.append(cycle)
             self.pushed.extend([cycle + offset for offset in self.offsets])
             n += 1
-        _register_out(out, self.pushed, 1)
+        _register_out(out, self.pushed, 1, self.apart)
 
 
 @dataclass
@@ -412,6 +423,10 @@ def make_process(
             return Pad(stage, flows, frames)
         case net.RowStore():
             return RowStore(stage, flows, frames)
+        case net.Engine():
+            return Engine(stage, flows, network.collected.get(stage.name))
+        case net.Collect() if stage in network.collected.values():
+            return Process(stage, flows)
         case _:
             return _PROCESSES[type(stage)](stage, flows)
 
@@ -419,8 +434,6 @@ def make_process(
 _PROCESSES: dict[type[net.Stage], type[Process]] = {
     net.Sink: Sink,
     net.Kernel: Kernel,
-    net.MacEngine: Engine,
-    net.SparseEngine: Engine,
     net.Collect: Gather,
     net.Reduce: Gather,
     net.Split: Split,

@@ -75,15 +75,12 @@ def simulate(
     flows = {name: Flow(name) for name in network.streams}
     processes = [make_process(stage, network, flows, frames, pace, unbounded, withheld) for stage in network.stages]
     neighbours: dict[str, list[int]] = {name: [] for name in flows}
-    for index, stage in enumerate(network.stages):
-        for name in (*stage.inputs, *stage.outputs):
-            neighbours[name].append(index)
+    for index, process in enumerate(processes):
+        for flow in (*process.ins, *process.outs):
+            neighbours[flow.name].append(index)
     watched = [
-        [
-            (flows[n].offered, flows[n].taken, [k for k in neighbours[n] if k != index])
-            for n in (*stage.inputs, *stage.outputs)
-        ]
-        for index, stage in enumerate(network.stages)
+        [(flow.offered, flow.taken, [k for k in neighbours[flow.name] if k != index]) for flow in (*p.ins, *p.outs)]
+        for index, p in enumerate(processes)
     ]
     waiting_list, queued = deque(range(len(processes))), [True] * len(processes)
     while waiting_list:
