@@ -16,7 +16,8 @@ def _tops(folder: Path) -> list[tuple[str, list[Path]]]:
     if not design["axis"]:
         return [(design["top"], files)]
     # The core alone leaves the AXI4-Stream files unused: they are read for the wrapper only.
-    core = [f for f in files if "axis" not in f.name and f.name != "hg_fork.sv"]
+    extra = "hg_repack.sv" if design["io_type"] == "io_stream" else "hg_fork.sv"
+    core = [f for f in files if "axis" not in f.name and f.name != extra]
     return [(design["top"], core), (design["axis"]["top"], files)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
-from hwgen.rtl import RtlOptions, generate
+from hwgen.rtl import RtlDesign, RtlOptions, generate
+from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -67,18 +69,57 @@ def dead_neurons() -> Graph:
     ).verify()
 
 
-CASES = {
-    "two_layers": (two_layers, RtlOptions(clock_period_ns=2.0, axis_bytes=1)),
-    "two_layers_plain": (two_layers, RtlOptions(clock_period_ns=2.0, strategy="latency", handshake="none")),
-    "two_inputs": (two_inputs, RtlOptions()),
-    "dead_neurons": (dead_neurons, RtlOptions(clock_period_ns=1.5)),
+def residual() -> Graph:
+    """A convolution, a pruned one beside a shortcut, a merge, a depthwise one with a scale, a pool, a dense layer."""
+    rng = np.random.default_rng(3)
+    relu = FixedPoint.parse("ufixed<5,2,RND_CONV,SAT>")
+    pruned = rng.integers(-15, 16, (3, 3, 4, 4)) * (rng.random((3, 3, 4, 4)) < 0.25)
+    return Graph(
+        "residual",
+        (
+            ir.Input(name="x", shape=(6, 5, 2), fmt=FixedPoint.parse("ufixed<4,0>")),
+            ir.Const(name="c1_w", value=rng.integers(-15, 16, (3, 3, 2, 4)), fraction=4),
+            ir.Const(name="c1_b", value=rng.integers(-15, 16, 4), fraction=5),
+            ir.Conv(name="c1", inputs=("x", "c1_w", "c1_b"), padding=(1, 1, 1, 1)),
+            ir.Requantize(name="r1", inputs=("c1",), fmt=relu),
+            ir.Const(name="c2_w", value=pruned, fraction=4),
+            ir.Conv(name="c2", inputs=("r1", "c2_w"), padding=(1, 1, 1, 1)),
+            ir.Requantize(name="r2", inputs=("c2",), fmt=FixedPoint.parse("fixed<6,3,RND,SAT>")),
+            ir.Add(name="sum", inputs=("r2", "r1")),
+            ir.Requantize(name="r3", inputs=("sum",), fmt=relu),
+            ir.Const(name="dw_w", value=rng.integers(-15, 16, (2, 2, 4, 1)), fraction=4),
+            ir.DepthwiseConv(name="dw", inputs=("r3", "dw_w"), strides=(2, 2), padding=(0, 0, 0, 1)),
+            ir.Const(name="bn_s", value=np.array([3, -2, 5, 7]), fraction=2),
+            ir.Const(name="bn_b", value=np.array([1, 0, -4, 2]), fraction=3),
+            ir.Scale(name="bn", inputs=("dw", "bn_s", "bn_b")),
+            ir.Requantize(name="r4", inputs=("bn",), fmt=relu),
+            ir.MaxPool(name="pool", inputs=("r4",), pool=(2, 2)),
+            ir.Reshape(name="flat", inputs=("pool",), shape=(16,)),
+            ir.Const(name="fc_w", value=rng.integers(-15, 16, (16, 3)), fraction=4),
+            ir.Dense(name="fc", inputs=("flat", "fc_w")),
+            ir.Output(name="fc_out", inputs=("fc",)),
+        ),
+    ).verify()
+
+
+def streamed(graph: Graph, request: FoldRequest) -> RtlDesign:
+    return emit_stream(plan_stream(graph, RtlOptions(clock_period_ns=4.0, axis_bytes=2), request))
+
+
+CASES: dict[str, Callable[[], RtlDesign]] = {
+    "two_layers": lambda: generate(two_layers(), RtlOptions(clock_period_ns=2.0, axis_bytes=1)),
+    "two_layers_plain": lambda: generate(
+        two_layers(), RtlOptions(clock_period_ns=2.0, strategy="latency", handshake="none")
+    ),
+    "two_inputs": lambda: generate(two_inputs(), RtlOptions()),
+    "dead_neurons": lambda: generate(dead_neurons(), RtlOptions(clock_period_ns=1.5)),
+    "residual": lambda: streamed(residual(), FoldRequest(reuse_factor=8)),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_rtl_is_what_was_reviewed(case: str, request: pytest.FixtureRequest) -> None:
-    make, options = CASES[case]
-    design = generate(make(), options)
+    design = CASES[case]()
     folder = GOLDEN / case
     text = {name: content for name, content in design.files.items() if not name.startswith("hg_")}
     if request.config.getoption("--update-golden"):
@@ -92,6 +133,6 @@ def test_rtl_is_what_was_reviewed(case: str, request: pytest.FixtureRequest) -> 
         assert content.decode() == (folder / name).read_text(), f"{case}/{name} changed"
 
 
-def test_generating_twice_gives_the_same_bytes() -> None:
-    make, options = CASES["two_layers"]
-    assert generate(make(), options).files.digest() == generate(make(), options).files.digest()
+@pytest.mark.parametrize("case", ["two_layers", "residual"])
+def test_generating_twice_gives_the_same_bytes(case: str) -> None:
+    assert CASES[case]().files.digest() == CASES[case]().files.digest()

@@ -8,13 +8,10 @@ import pytest
 from rtl_readers import slang_says, verilator_says, yosys_reads
 from test_golden import CASES
 
-from hwgen.rtl import generate
-
 
 @pytest.fixture(params=CASES)
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    make, options = CASES[request.param]
-    generate(make(), options).files.write(tmp_path)
+    CASES[request.param]().files.write(tmp_path)
     return tmp_path
 
 

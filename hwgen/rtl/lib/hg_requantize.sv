@@ -51,15 +51,19 @@ module hg_requantize #(
       assign q = $signed(x[Ext-1:Down]) + $signed({{(QWidth - 1) {1'b0}}, up});
     end else begin : g_nearest
       localparam logic signed [Ext-1:0] Half = HalfAdded ? '0 : Ext'(1) <<< (Down - 1);
+      // rounding half up does not look at the low bits
+      // verilator lint_off UNUSEDSIGNAL
       wire signed [Ext-1:0] sum = x + Half;
+      // verilator lint_on UNUSEDSIGNAL
       wire signed [QWidth-1:0] up = sum[Ext-1:Down];
-      wire tie = sum[Down-1:0] == '0;
-      // On a tie `up` is the upper neighbour: each mode says when to take the lower one.
+      // On a tie (no low bits left) `up` is the upper neighbour: each mode says when to take the lower one.
       if (Rounding == 2) begin : g_half_up
         assign q = up;
       end else if (Rounding == 6) begin : g_half_even
+        wire tie = sum[Down-1:0] == '0;
         assign q = {up[QWidth-1:1], up[0] && !tie};
       end else begin : g_signed_half
+        wire tie = sum[Down-1:0] == '0;
         wire down = tie && (Rounding == 5 || (Rounding == 3 ? !x[Ext-1] : x[Ext-1]));
         assign q = up - $signed({{(QWidth - 1) {1'b0}}, down});
       end
