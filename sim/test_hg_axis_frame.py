@@ -300,6 +300,7 @@ async def resets(dut: Any) -> None:
 
 
 @pytest.mark.verilator
+@pytest.mark.yosys
 def test_hg_axis_frame(tmp_path: Path) -> None:
     run_bundle(tmp_path, BUNDLE, __name__)
 

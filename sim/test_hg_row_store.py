@@ -124,6 +124,7 @@ async def resets(dut: Any) -> None:
 
 
 @pytest.mark.verilator
+@pytest.mark.yosys
 def test_hg_row_store(tmp_path: Path) -> None:
     run_bundle(tmp_path, BUNDLE, __name__)
 

@@ -68,6 +68,7 @@ async def resets(dut: Any) -> None:
 
 
 @pytest.mark.verilator
+@pytest.mark.yosys
 def test_hg_upsample(tmp_path: Path) -> None:
     run_bundle(tmp_path, BUNDLE, __name__)
 

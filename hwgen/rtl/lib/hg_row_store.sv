@@ -108,7 +108,7 @@ module hg_row_store #(
   // ---- reader: issue ----
   localparam logic [StepWidth-1:0] LastStep = StepWidth'(Steps - 1);
   // Slots from an output row's first row to the next one's; rows above the picture count as if they were stored.
-  localparam int Turn = (int'(H) - int'((Ho - 1) * SH)) % Slots;
+  localparam int unsigned Turn = (H + (Ho - 1) * SH * (KH + SH - 1)) % (KH + SH);  // from the last to the next frame's
   localparam logic [SlotWidth-1:0] FirstSlot = SlotWidth'((Slots - int'(PT)) % Slots);
 
   function automatic logic [SlotWidth-1:0] further(input logic [SlotWidth-1:0] slot, input int rows);
@@ -147,7 +147,7 @@ module hg_row_store #(
       if (issue) step_q <= row_read ? '0 : step_q + 1'b1;
       if (row_read) begin
         emit_q          <= StepWidth'(FirstEmit);
-        slot_q          <= further(slot_q, (top_q == Last) ? (Turn + Slots) % Slots : int'(SH));
+        slot_q          <= further(slot_q, (top_q == Last) ? int'(Turn) : int'(SH));
         top_q           <= next_top;
         release_after_q <= release_after(next_top);
         need_after_q    <= need_after(next_top);
