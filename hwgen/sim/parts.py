@@ -79,6 +79,8 @@ def _paced(
     watched = build_harness(case.design, core_files(case.design, case.files), sim / "watched", taps=True)
     marked = measure_paced(watched, frames, interval, stuck=patience(case))
     notes = [*paced.notes, *marked.notes]
+    if paced.interval != interval:
+        notes.append(f"paced at {interval} cycles, frames leave every {paced.interval}")
     if marked.steady_latency != paced.steady_latency:
         notes.append(f"with HWGEN_TAPS the steady latency is {marked.steady_latency}, not {paced.steady_latency}")
     _marks(case, ledger, marked.marks)
