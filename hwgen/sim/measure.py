@@ -43,6 +43,7 @@ class Bulk:
     seconds: float
     cycles: int
     violation: str | None = None
+    stuck: bool = False
     waiting: tuple[str, ...] = ()
 
 
@@ -61,7 +62,8 @@ def measure_bulk(
     outcome = match_run(seen, expected)
     if seen.ended == "no progress" and outcome.good:  # frames that the design would not take
         outcome += Outcome(0, lost=1, bad=(len(seen.accepted),))
-    return Bulk(outcome, seen.outputs, len(frames), seen.seconds, seen.cycles, broken(seen), seen.waiting)
+    stuck = seen.ended == "no progress"
+    return Bulk(outcome, seen.outputs, len(frames), seen.seconds, seen.cycles, broken(seen), stuck, seen.waiting)
 
 
 def measure_stalls(
@@ -76,8 +78,11 @@ def measure_stalls(
         if stops and max(stream["beats"] for stream in harness.design["in_streams"]) == 1:
             continue
         outcome, violation, cycles = Outcome(0), None, 0
-        for number, rate in enumerate(plan.intensities if gaps or stalls else plan.intensities[-1:]):
+        rates = plan.intensities if gaps or stalls else plan.intensities[-1:]
+        for number, rate in enumerate(rates):
             for init in plan.stall_seeds:
+                if violation:
+                    break  # a design that stopped is waited for once, not in every run
                 seen = harness.run(
                     frames[:count],
                     source_gap=rate * gaps,
@@ -145,5 +150,7 @@ def measure_resets(
 
 
 def broken(seen: Transfers) -> str | None:
-    """Return what broke the protocol first, with its cycle."""
+    """Return what broke the protocol first, with its cycle; or, of a run that stopped, who waits on whom."""
+    if seen.violation is None and seen.ended == "no progress":
+        return "; ".join(["no progress", *seen.waiting])
     return f"{seen.violation[0]} (cycle {seen.violation[1]})" if seen.violation else None

@@ -79,6 +79,8 @@ def _paced(
     watched = build_harness(case.design, core_files(case.design, case.files), sim / "watched", taps=True)
     marked = measure_paced(watched, frames, interval, stuck=patience(case))
     notes = [*paced.notes, *marked.notes]
+    if paced.interval != interval:
+        notes.append(f"paced at {interval} cycles, frames leave every {paced.interval}")
     if marked.steady_latency != paced.steady_latency:
         notes.append(f"with HWGEN_TAPS the steady latency is {marked.steady_latency}, not {paced.steady_latency}")
     _marks(case, ledger, marked.marks)
@@ -132,13 +134,13 @@ def batch(case: Case, options: VerifyOptions, seen: Timing) -> tuple[Batch, floa
 
 def bulk(
     case: Case, options: VerifyOptions, ledger: Ledger, harness: Harness, seen: Timing, say: Progress
-) -> tuple[Batch, int | None]:
-    """Run the vectors; return them and the index of the first frame that differs."""
+) -> tuple[Batch, int | None, bool]:
+    """Run the vectors; return them, the index of the first frame that differs, and whether the design stopped."""
     say("evaluating the graph", None)
     vectors, budget = batch(case, options, seen)
     if not len(vectors.frames):
         ledger.add("graph = rtl", False, "there are no vectors")
-        return vectors, None
+        return vectors, None, False
 
     def progress(done: int, total: int) -> None:
         say("simulating vectors", done / max(total, 1))
@@ -161,11 +163,11 @@ def bulk(
             f"{case.total - done} of {case.total} vectors in RTL: {options.budget_s:g} s allow {done} (--vectors all)"
         )
     message = f"{row['mismatches']} of {row['vectors']} vectors differ"
-    if ran.waiting and not ran.outcome.good:
+    if ran.stuck:
         message = "; ".join([message, *ran.waiting])
     good = ledger.add("graph = rtl", done > 0 and ran.outcome.good and not row["mismatches"], message, ran.seconds)
     ledger.add("protocol at full rate", ran.violation is None, ran.violation or "")
-    return vectors, None if good or not ran.outcome.bad else ran.outcome.bad[0]
+    return vectors, None if good or not ran.outcome.bad else ran.outcome.bad[0], ran.stuck
 
 
 def _rtl_row(case: Case, vectors: Batch, ran: measure.Bulk, done: int) -> dict[str, Any]:
@@ -188,7 +190,9 @@ def _rtl_row(case: Case, vectors: Batch, ran: measure.Bulk, done: int) -> dict[s
         row["sets"] = {name: sum(part.stop - part.start for part in parts) for name, parts in sets.items()}
         return {**row, "lost": o.lost, "repeated": o.repeated, "changed": o.changed}
     actual = unpack_frames(out_streams(case.design), ran.outputs)
-    expected = {name: values[:done].reshape(done, -1) for name, values in vectors.expected.items()}
+    expected = {
+        name: values[:done].reshape(done, math.prod(values.shape[1:])) for name, values in vectors.expected.items()
+    }
     return pair_row("graph", "rtl", by_set(expected), by_set(actual), case.graph)
 
 

@@ -82,7 +82,9 @@ def measure_timing(harness: Harness, frames: Words, seeds: Sequence[int] = INIT_
         single = seen.count(harness.run(frames[index : index + 1], init_seed=seed, **options))
         if len(single.accepted) != 1 or len(single.produced) != 1:
             seen.notes.append(f"one frame in, {len(single.produced)} out (power-up seed {seed})")
-            if single.ended == "no progress" and not any(len(sink.cycles) for sink in single.sinks):
+            if single.ended in ("no progress", "outputs missing") and not any(
+                len(sink.cycles) for sink in single.sinks
+            ):
                 # no use in waiting again and again
                 return Timing(notes=tuple(seen.notes), waiting=single.waiting or ("nothing came out",))
             continue

@@ -18,7 +18,7 @@ VIOLATIONS = {
     2: "{valid}'s data changed while it waited for {ready}",
     3: "an assertion of the RTL failed",
 }
-ENDED = ("complete", "no progress", "outputs without end", "assertion")
+ENDED = ("complete", "no progress", "outputs without end", "assertion", "outputs missing")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Epoch:
     def outputs(self) -> Words:
         """The produced frames, packed."""
         n = self.produced
-        parts = [s.words[: n * b].reshape(n, -1) for s, b in zip(self.sinks, self.out_beats, strict=True)]
+        parts = [
+            s.words[: n * b].reshape(n, b * s.words.shape[1]) for s, b in zip(self.sinks, self.out_beats, strict=True)
+        ]
         return np.concatenate(parts, axis=1)
 
 

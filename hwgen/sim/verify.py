@@ -125,15 +125,16 @@ def _simulate(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress)
     if timing.dead:  # every further run would wait as long for nothing
         _deadlock(case, options, ledger, timing.waiting, say)
         return
-    vectors, failed = parts.bulk(case, options, ledger, harness, timing, say)
+    vectors, failed, stuck = parts.bulk(case, options, ledger, harness, timing, say)
     latency = timing.latency if timing.latency is not None else 16
     interval = timing.interval if timing.interval is not None else latency
     beats = max(stream.beats for stream in (*in_streams(case.design), *out_streams(case.design)))
     plan = effort(latency, interval, beats, timing.frames)
     ledger.document["not_checked"] += [NO_STALLS] if not options.stalls else []
     ledger.document["not_checked"] += plan.cuts
-    say("stall patterns and resets in flight", None)
-    parts.stalls(case, options, ledger, harness, vectors, plan, timing)
+    if not stuck:  # a design that stops would stop again, and each time be waited for
+        say("stall patterns and resets in flight", None)
+        parts.stalls(case, options, ledger, harness, vectors, plan, timing)
     if options.cocotb and failed is None:
         parts.cocotb(case, options, ledger, sim, plan, say)
     if failed is not None and options.locate:
@@ -174,6 +175,7 @@ def _locate(case: Case, options: VerifyOptions, ledger: Ledger, vectors: Batch, 
             wave=None if options.waves == "never" else "mismatch",
             replay=replay,
             progress=say,
+            stuck=parts.patience(case),
         )
     except HwgenError as error:
         found = {"layer": None, "note": f"the search for the layer failed: {error.what}", "replay": replay}
@@ -195,6 +197,7 @@ def _first_frame(case: Case, say: Progress) -> str | None:
         wave="first_frame",
         replay=segments[0][0],
         progress=say,
+        stuck=parts.patience(case),
     )
     return str(found["waveform"])
 
@@ -215,6 +218,7 @@ def _replay(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress) -
         wave="mismatch" if options.waves == "always" else None,
         replay=replay,
         progress=say,
+        stuck=parts.patience(case),
     )
     differs = found.get("layer") is not None
     ledger.document["mismatch"] = {"set": name, "index": index, "seed": options.seed, "vectors": 1, **found}

@@ -12,11 +12,12 @@ import pytest
 from stream_design import BEATS, pair_design, pair_folder, pair_graph, pair_prediction, verification
 
 from hwgen.sim import case as case_module
-from hwgen.sim.compare import match_epoch, match_run
+from hwgen.sim.compare import match_epoch
 from hwgen.sim.effort import COCOTB_WHOLE, effort
 from hwgen.sim.glue import glue
 from hwgen.sim.native import build_harness
 from hwgen.sim.streams import in_streams, out_streams, pack_frames, tap_streams, unpack_frames
+from hwgen.sim.timing import measure_paced, measure_timing
 from hwgen.sim.transfers import Beats, Epoch
 from hwgen.sim.verify import VerifyOptions, verify
 
@@ -208,6 +209,21 @@ def test_long_frames_get_a_shorter_program_that_says_so(tmp_path: Path) -> None:
     assert all(row["frames"] >= 2 for row in document["stalls"])
 
 
+@pytest.mark.verilator
+def test_the_interval_is_measured_once_the_fifos_are_full(tmp_path: Path) -> None:
+    """A source that always offers first fills the FIFOs, faster than the engine takes the beats."""
+    folder = pair_folder(tmp_path, (".Depth(4)) u_f1", ".Depth(180)) u_f1"), (".Depth(2)) u_f2", ".Depth(180)) u_f2"))
+    harness = build_harness(pair_design(), [folder / "rtl" / "pair.sv"], tmp_path / "sim")
+    vectors = {name: np.zeros((2, 4, 5, 2), dtype=int) for name in "ab"}
+    frames = pack_frames(in_streams(pair_design()), vectors)
+    seen = measure_timing(harness, frames)
+    assert (seen.latency, seen.interval, seen.notes) == (62, 61, ()) and seen.frames in (14, 28)
+    paced = measure_paced(harness, frames, 61)
+    assert (paced.steady_latency, paced.interval, paced.notes) == (62, 61, ())
+    hurried = measure_paced(harness, frames, 50)
+    assert hurried.steady_latency is not None and hurried.steady_latency > 62
+
+
 def test_effort_follows_the_cycles_of_a_frame() -> None:
     small, middle, large = effort(9, 1, 1), effort(5_000, 4_000, 784), effort(300_000, 150_000, 9216)
     assert (small.stall_frames, small.resets, small.cuts, small.cocotb["frames"]) == (512, 20, (), 48)
@@ -261,4 +277,3 @@ def test_beats_are_compared_stream_by_stream(epoch: Epoch, outcome: tuple[int, i
     seen = match_epoch(epoch, EXPECTED)
     assert (seen.frames, seen.lost, seen.repeated, seen.changed) == outcome
     assert seen.good or seen.bad
-    assert match_run is not None

@@ -47,7 +47,7 @@ constexpr uint64_t Never = ~0ULL;
 constexpr uint64_t Surplus = 4096;  // outputs that nobody asked for, before the bench gives up
 
 enum Violation : uint64_t { None = 0, ValidDropped = 1, DataChanged = 2, Assertion = 3 };
-enum Ended : uint64_t { Complete = 0, NoProgress = 1, TooMany = 2, Failed = 3 };
+enum Ended : uint64_t { Complete = 0, NoProgress = 1, TooMany = 2, Failed = 3, Missing = 4 };
 
 struct Source {  // offers an input stream beat by beat
     unsigned stream;
@@ -284,7 +284,7 @@ void Bench::run() {
         const uint64_t usual = latency == Never ? stuck : std::max<uint64_t>(256, std::min(4 * latency, latency + 1024));
         if (quiet > 256 && next_reset >= resets.size() && sent(total)) {
             if (received() && quiet > std::min(usual, stuck)) break;
-            if (quiet > 4 * std::max(usual, latency == Never ? 0 : 4 * latency)) { ended = NoProgress; break; }
+            if (quiet > 4 * std::max(usual, latency == Never ? 0 : 4 * latency)) { ended = Missing; break; }
         }
         if (quiet > stuck) { ended = NoProgress; break; }
         if (cycle % 256 == 0 && surplus()) { ended = TooMany; break; }
