@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError
 from hwgen.train.data import DataSet
-from hwgen.train.loop import History, Progress, evaluate, make_task, run, silent
+from hwgen.train.loop import History, Progress, evaluate, make_task, run, silent, targets_of
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +50,8 @@ def train_model(
     ModelError, DataError, SpecError
         If weights, data, loss or metric do not fit the model.
     """
+    if data is not None:
+        targets_of(spec, data, model)  # before anything is trained, or measured on a brought network
     if spec.model.file:
         metric = evaluate(spec, data, model) if data else None
         return TrainResult(model, None, metric, source="file")

@@ -64,15 +64,8 @@ def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bo
     on_grid : bool
         Whether inputs are rounded to `precision.input` (the float twin sees them as they are).
     """
-    key = next((k for k in ("set", "npz", "loader") if spec.data and getattr(spec.data, k)), "set")
-    where = f"{spec.line_of(f'data.{key}')}: data.{key}"
-    single = len(model.outputs) == 1
     xs = grid_inputs(spec, model, data.xs_train) if on_grid else data.xs_train
-    targets = data.y_train
-    if single and is_autoencoder(spec, data, model):
-        targets = data.xs_train[0]
-    elif single:
-        check_targets(data, int(np.prod(model.outputs[0].shape[1:])), where, model.layers[-1].name)
+    targets = targets_of(spec, data, model)
     chosen, validation = _slices(len(xs[0]), spec.train.seed)
     return Task(
         tuple(x[chosen] for x in xs),
@@ -83,6 +76,24 @@ def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bo
         metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric"),
         threshold_of(model),
     )
+
+
+def targets_of(spec: ModelSpec, data: DataSet, model: keras.Model) -> Any:
+    """Return what the model is to give for the training part: the labels, or for an autoencoder its input.
+
+    Raises
+    ------
+    DataError, ErrorList
+        If labels or targets do not match the model's output.
+    """
+    if len(model.outputs) > 1:
+        return data.y_train
+    if is_autoencoder(spec, data, model):
+        return data.xs_train[0]
+    key = next((k for k in ("npz", "set", "loader") if spec.data and getattr(spec.data, k)), "set")
+    where = f"{spec.line_of(f'data.{key}')}: data.{key}"
+    check_targets(data, int(np.prod(model.outputs[0].shape[1:])), where, model.layers[-1].name)
+    return data.y_train
 
 
 def is_autoencoder(spec: ModelSpec, data: DataSet, model: keras.Model) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from train_helpers import spec_of, write_blobs
 
-from hwgen.errors import ModelError, OutputError
+from hwgen.errors import HwgenError, ModelError, OutputError
 from hwgen.train.inspect import peek_input_shapes, read_config, refuse_code
 from hwgen.train.prune import sparsity_of
 from hwgen.train.store import load_model, read_notes, save_model
@@ -259,3 +259,21 @@ def test_the_line_that_named_the_file_is_said(tmp_path):
     (tmp_path / "net.keras").write_bytes(b"\x08\x07\x12\x07pytorch")
     with pytest.raises(ModelError, match=r"^model.yaml:2: model.file: net.keras: this is an ONNX model"):
         load_model(tmp_path / "net.keras", where="model.yaml:2: model.file")
+
+
+@pytest.mark.parametrize(
+    ("y", "says"), [(np.arange(120) % 5, "labels 0..4"), (np.zeros((120, 2), np.float32), "2 values a sample")]
+)
+def test_labels_that_do_not_match_a_brought_model(tmp_path, y, says):
+    from hwgen.train.build import make_model
+    from hwgen.train.data import load_data
+    from hwgen.train.fit import train_model
+
+    write_blobs(tmp_path, y_train=y[:90], y_test=y[90:])
+    save_model(network(), tmp_path / "net.keras")
+    quiet = {"precision": {"weight": None, "bias": None, "activation": None}}
+    spec = spec_of(tmp_path, {"model": {"layers": None, "file": "net.keras"}}, quiet)
+    data = load_data(spec)
+    with pytest.raises(HwgenError, match=r"data\.npz: .* do not match the output") as caught:
+        train_model(spec, data, make_model(spec, data))
+    assert says in str(caught.value)
