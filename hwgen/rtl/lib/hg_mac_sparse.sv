@@ -1,27 +1,30 @@
 // hg_mac_sparse: a constant sparse matrix times a vector, the non-zero weights alone, by a schedule in a memory.
 //
-//   y[j, l] = bias[j, l] * 2^BiasShift + 2^ProductShift * sum of x[bank, address] * w of all steps that name (j, l)
+//   y[j, r] = bias[j, r] * 2^BiasShift + 2^ProductShift * sum of x[way, bank, address] * w of all that is said for (j, r)
 //
-// The vector lies in banks: element (b, a) at [(b*BankDepth + a)*InWidth +: InWidth]. In a step every bank shows one
-// element; every lane multiplies one of the shown elements by its weight and adds the product to one of its Accs
-// accumulators. A step's word, from the least significant end: the address in each bank, then for each lane its weight
-// (0: nothing to do), its bank, its accumulator and, with Spill, one bit: this product belongs to lane l - 1 (of lane
-// 0: the last lane), which gets the sum of them when the results leave. A choice of one has no bits.
-// All sums are exact modulo 2^AccWidth; lane l of a result at [l*AccWidth +: AccWidth].
+// The vector lies in Ways parts of Banks banks: element (way, b, a) at [((way*Banks + b)*BankDepth + a)*InWidth +:
+// InWidth]. A way has Results lanes. In a step every bank shows one element; every lane multiplies one of those that the
+// banks of its way show by its weight and adds the product to one of its Accs accumulators. When the results leave, those
+// of all ways are summed. A step's word, from the least significant end: the address in each bank, then for each lane
+// (way*Results + r) its weight (0: nothing to do), its bank, its accumulator and, with Spill, one bit: the product is for
+// result r - 1 (of r = 0: the last one) instead of r. A choice of one has no bits.
+// All sums are exact modulo 2^AccWidth; result r of a beat at [r*AccWidth +: AccWidth].
 //
 // Firing rule: with an item and credit_i (its results have room), when idle or in the last of the T = Cycles steps.
 // Fired in cycle f, step s runs in cycle f + 1 + s. The results leave as Accs beats: beat j (accumulator j of all
-// lanes) stands on out_data_o with out_valid_o, for one cycle, in cycle f + T + L + j with
-// L = 3 + max(1, ceil(log16(BankDepth))) + max(1, ceil(log16(Banks))). Nothing stops it.
+// results) stands on out_data_o with out_valid_o, for one cycle, in cycle f + T + L + j with
+// L = 2 + max(1, ceil(log16(BankDepth))) + max(1, ceil(log16(Banks))) + max(1, ceil(log4(Ways*(1 + Spill) + 1))).
+// Nothing stops it.
 // The memories answer one cycle after their address: step s to rom_addr_o = s, beat j to bias_addr_o = j.
 module hg_mac_sparse #(
     parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
     parameter bit          InSigned     = 1'b1,  // whether operands are signed
-    parameter int unsigned Banks        = 1,     // elements shown in a step, >= 1
+    parameter int unsigned Ways         = 1,     // parts of the vector, each with lanes of its own, >= 1
+    parameter int unsigned Banks        = 1,     // elements of a part shown in a step, >= 1
     parameter int unsigned BankDepth    = 1,     // elements of a bank, >= 1
-    parameter int unsigned Lanes        = 1,     // multipliers, >= 1
+    parameter int unsigned Results      = 1,     // results of a beat: multipliers a way, >= 1
     parameter int unsigned Accs         = 1,     // accumulators a lane, >= 1
-    parameter bit          Spill        = 1'b0,  // whether lanes work for their left neighbours
+    parameter bit          Spill        = 1'b0,  // whether lanes also work for the result before theirs
     parameter int unsigned Cycles       = 1,     // steps, >= Accs
     parameter int unsigned WeightWidth  = 8,     // bits of a weight, signed, >= 1
     parameter int unsigned ProductShift = 0,     // zeros below a product
@@ -34,30 +37,33 @@ module hg_mac_sparse #(
     localparam int unsigned BankBits = $clog2(Banks),
     localparam int unsigned AccBits = $clog2(Accs),
     localparam int unsigned LaneBits = WeightWidth + BankBits + AccBits + (Spill ? 1 : 0),
-    localparam int unsigned WordWidth = Banks * PlaceBits + Lanes * LaneBits
+    localparam int unsigned Lanes = Ways * Results,
+    localparam int unsigned WordWidth = Ways * Banks * PlaceBits + Lanes * LaneBits
 ) (
-    input  logic                               clk_i,
-    input  logic                               rst_i,        // synchronous, active high
-    input  logic                               in_valid_i,
-    output logic                               in_ready_o,
-    input  logic [Banks*BankDepth*InWidth-1:0] in_data_i,
-    input  logic                               credit_i,
-    output logic                               fire_o,
-    output logic [              AddrWidth-1:0] rom_addr_o,
-    input  logic [              WordWidth-1:0] weight_i,
-    output logic [              BeatWidth-1:0] bias_addr_o,
-    input  logic [        Lanes*BiasWidth-1:0] bias_i,
-    output logic                               out_valid_o,
-    output logic [         Lanes*AccWidth-1:0] out_data_o
+    input  logic                                    clk_i,
+    input  logic                                    rst_i,        // synchronous, active high
+    input  logic                                    in_valid_i,
+    output logic                                    in_ready_o,
+    input  logic [Ways*Banks*BankDepth*InWidth-1:0] in_data_i,
+    input  logic                                    credit_i,
+    output logic                                    fire_o,
+    output logic [                   AddrWidth-1:0] rom_addr_o,
+    input  logic [                   WordWidth-1:0] weight_i,
+    output logic [                   BeatWidth-1:0] bias_addr_o,
+    input  logic [           Results*BiasWidth-1:0] bias_i,
+    output logic                                    out_valid_o,
+    output logic [            Results*AccWidth-1:0] out_data_o
 );
 
   localparam int unsigned BankLevels = BankDepth > 16 ? (PlaceBits + 3) / 4 : 1;
   localparam int unsigned LaneLevels = Banks > 16 ? (BankBits + 3) / 4 : 1;
   localparam int unsigned Ahead = BankLevels + LaneLevels + 1;  // cycles from a step to its accumulation
-  localparam int unsigned Mine = Spill ? 2 : 1;                 // sets of accumulators a lane
+  localparam int unsigned Sets = Spill ? 2 : 1;                 // of accumulators a lane
+  localparam int unsigned Terms = Ways * Sets + 1;              // of a result, with its bias
+  localparam int unsigned SumLevels = Terms > 4 ? ($clog2(Terms) + 1) / 2 : 1;
 
-  if (InWidth < 1 || Banks < 1 || BankDepth < 1 || Lanes < 1 || Accs < 1) begin : g_check_sizes
-    $error("hg_mac_sparse: InWidth, Banks, BankDepth, Lanes and Accs must be at least 1");
+  if (InWidth < 1 || Ways < 1 || Banks < 1 || BankDepth < 1 || Results < 1 || Accs < 1) begin : g_check_sizes
+    $error("hg_mac_sparse: InWidth, Ways, Banks, BankDepth, Results and Accs must be at least 1");
   end
   if (Cycles < Accs || WeightWidth < 1 || BiasWidth < 1 || AccWidth < 1) begin : g_check_widths
     $error("hg_mac_sparse: WeightWidth, BiasWidth and AccWidth must be at least 1, Cycles at least Accs");
@@ -89,7 +95,7 @@ module hg_mac_sparse #(
     end
   end
 
-  logic [Banks*BankDepth*InWidth-1:0] hold_q;
+  logic [Ways*Banks*BankDepth*InWidth-1:0] hold_q;
   always_ff @(posedge clk_i) if (fire_o) hold_q <= in_data_i;
 
   // ---- what travels beside the products: a step ran, it was its firing's first, its last, on which side ----
@@ -114,9 +120,9 @@ module hg_mac_sparse #(
   );
 
   // ---- the shown elements ----
-  wire [Banks*InWidth-1:0] shown;
+  wire [Ways*Banks*InWidth-1:0] shown;
 
-  for (genvar b = 0; b < Banks; b++) begin : g_bank
+  for (genvar b = 0; b < Ways * Banks; b++) begin : g_bank
     wire [(PlaceBits > 0 ? PlaceBits : 1)-1:0] place;
     if (PlaceBits > 0) begin : g_place
       assign place = weight_i[b*PlaceBits+:PlaceBits];
@@ -149,16 +155,35 @@ module hg_mac_sparse #(
     if (start) drain_side_q <= side;
     if (rst_i) drain_q <= 1'b0;
     else drain_q <= start || (drain_q && beat_q != BeatWidth'(Accs - 1));
-    out_valid_o <= drain_q && !rst_i;
+  end
+
+  hg_valid_pipe #(
+      .Stages(SumLevels)
+  ) u_out_valid (
+      .clk_i  (clk_i),
+      .rst_i  (rst_i),
+      .valid_i(drain_q),
+      .valid_o(out_valid_o)
+  );
+
+  for (genvar r = 0; r < Results; r++) begin : g_result
+    wire [Terms*AccWidth-1:0] terms;
+    assign terms[Ways*Sets*AccWidth+:AccWidth] = AccWidth'($signed(bias_i[r*BiasWidth+:BiasWidth])) <<< BiasShift;
+    hg_sum #(
+        .Width (AccWidth),
+        .Inputs(Terms)
+    ) u_sum (
+        .clk_i(clk_i),
+        .x_i  (terms),
+        .y_o  (out_data_o[r*AccWidth+:AccWidth])
+    );
   end
 
   // ---- lanes ----
-  wire [Lanes*AccWidth-1:0] lent;  // what each lane has summed for its left neighbour
-
   for (genvar l = 0; l < Lanes; l++) begin : g_lane
-    localparam int unsigned From = Banks * PlaceBits + l * LaneBits;
+    localparam int unsigned Way = l / Results;
+    localparam int unsigned From = Ways * Banks * PlaceBits + l * LaneBits;
     localparam int unsigned XWidth = InWidth + (InSigned ? 0 : 1);
-    localparam int unsigned Right = (l + 1) % Lanes;
     wire [(BankBits > 0 ? BankBits : 1)-1:0] bank;
     wire [InWidth-1:0] operand;
     wire signed [WeightWidth-1:0] weight;
@@ -183,7 +208,7 @@ module hg_mac_sparse #(
         .Inputs(Banks)
     ) u_operand (
         .clk_i   (clk_i),
-        .x_i     (shown),
+        .x_i     (shown[Way*Banks*InWidth+:Banks*InWidth]),
         .select_i(bank),
         .y_o     (operand)
     );
@@ -235,7 +260,7 @@ module hg_mac_sparse #(
     wire signed [AccWidth-1:0] product = AccWidth'(product_q) <<< ProductShift;
 
     // accumulators of one kind: two sides of Accs entries, and which of them hold a sum
-    for (genvar k = 0; k < Mine; k++) begin : g_set
+    for (genvar k = 0; k < Sets; k++) begin : g_set
       logic signed [AccWidth-1:0] sum_q [2 << AccBits];
       logic [Accs-1:0] seen0_q;
       logic [Accs-1:0] seen1_q;
@@ -258,18 +283,9 @@ module hg_mac_sparse #(
         if (valid && !side) seen0_q <= seen | mark;
         if (valid && side) seen1_q <= seen | mark;
       end
-      wire signed [AccWidth-1:0] value = filled[beat_q] ? sum_q[read_at] : '0;
-    end
 
-    if (Spill) begin : g_lend
-      assign lent[l*AccWidth+:AccWidth] = g_set[1].value;
-    end else begin : g_keep
-      assign lent[l*AccWidth+:AccWidth] = '0;
-    end
-
-    wire signed [AccWidth-1:0] bias = AccWidth'($signed(bias_i[l*BiasWidth+:BiasWidth])) <<< BiasShift;
-    always_ff @(posedge clk_i) begin
-      out_data_o[l*AccWidth+:AccWidth] <= g_set[0].value + $signed(lent[Right*AccWidth+:AccWidth]) + bias;
+      localparam int unsigned Result = (l + Results - k) % Results;
+      assign g_result[Result].terms[(Way*Sets+k)*AccWidth+:AccWidth] = filled[beat_q] ? sum_q[read_at] : '0;
     end
   end
 

@@ -333,9 +333,9 @@ class _Builder:
         )
 
     def _sparse(self, layer: Linear, fold: Fold, chain: Sequence[ir.Node]) -> net.SparseEngine:
-        plan = schedule_of(layer.matrix, fold.lanes)
-        bias = kernels.placed(layer.bias, plan.order, plan.accs * plan.lanes).reshape(plan.accs, plan.lanes)
-        post, coefficients = self._post(layer, plan.lanes, plan.accs, chain, plan.order)
+        plan = schedule_of(layer.matrix, fold.lanes, fold.products)
+        bias = kernels.placed(layer.bias, plan.order, plan.accs * plan.results).reshape(plan.accs, plan.results)
+        post, coefficients = self._post(layer, plan.results, plan.accs, chain, plan.order)
         return net.SparseEngine(
             name=layer.name,
             inputs=("?",),
@@ -343,7 +343,7 @@ class _Builder:
             layer=layer.name,
             nodes=(layer.name, *(n.name for n in chain)),
             select=plan.select,
-            lanes=plan.lanes,
+            lanes=plan.results,
             acc=layer.acc,
             weight_width=plan.weight_width,
             weight_fraction=layer.weight_fraction,

@@ -93,7 +93,7 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
     emission.library |= {"hg_credit_fifo"} | (
         {"hg_mac", "hg_dot"}
         if isinstance(stage, net.MacEngine)
-        else {"hg_mac_sparse", "hg_mux", "hg_delay", "hg_valid_pipe"}
+        else {"hg_mac_sparse", "hg_mux", "hg_sum", "hg_delay", "hg_valid_pipe"}
     )
     post_inputs = [] if not stage.post else [n.name for n in stage.post.graph.inputs]
     text = (

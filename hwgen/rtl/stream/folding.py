@@ -1,8 +1,8 @@
 """Folding: how many multipliers each layer gets, so that none is faster than it must be.
 
-Each layer has a list of folds in which more multipliers buy fewer cycles (`linear.mac_folds`, sparse schedules). For a
-given interval the cheapest choice is, layer by layer, the smallest fold that is fast enough; the fewest cycles for a
-given number of multipliers are found by bisection over the intervals that occur. Both are optimal over those lists.
+Each layer has a list of folds in which more multipliers buy fewer cycles (`linear.mac_folds`, `linear.sparse_folds`).
+For a given interval the cheapest choice is, layer by layer, the smallest fold that is fast enough; the fewest cycles
+for a given number of multipliers are found by bisection over the intervals that occur. Both are optimal over the lists.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl.stream.build import linear_layers, pixel_layout
 from hwgen.rtl.stream.linear import UNROLLED, Fold, Linear, mac_folds, pareto, sparse_folds
-from hwgen.rtl.stream.sparse import schedule_of
+from hwgen.rtl.stream.sparse import estimated_cycles, schedule_of
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def floor_cycles(graph: Graph) -> int:
 
 
 def layer_folds(layer: Linear, strategy: str) -> list[Fold]:
-    """Return a layer's folds, fewest cycles first, no two alike."""
-    folds = pareto([*mac_folds(layer), *sparse_folds(layer)])
+    """Return a layer's folds that skip no zeros, fewest cycles first, no two alike."""
+    folds = mac_folds(layer)
     if strategy == "distributed_arithmetic":
         folds = [UNROLLED, *(f for f in folds if f.cycles > 1)]
     return folds
@@ -102,25 +102,35 @@ def choose_folds(graph: Graph, request: FoldRequest) -> Folding:
         If the target cannot be reached, with the nearest one that can.
     """
     layers = linear_layers(graph)
-    table = {x.name: layer_folds(x, request.layer_strategy.get(x.name, request.strategy)) for x in layers}
+    dense = {x.name: layer_folds(x, request.layer_strategy.get(x.name, request.strategy)) for x in layers}
+    sparse = {x.name: sparse_folds(x) for x in layers}
     while True:
+        table = {x.name: pareto([*dense[x.name], *sparse[x.name]]) for x in layers}
         chosen = _chosen(graph, layers, table, request)
-        if not _corrected(layers, table, chosen):
+        if not _corrected(layers, sparse, chosen):
             return _explained(graph, layers, chosen)
 
 
-def _corrected(layers: list[Linear], table: dict[str, list[Fold]], chosen: Mapping[str, Fold]) -> bool:
-    """Put the true cycles of the chosen sparse folds into the table; return whether some were estimated too low."""
-    changed = False
-    for layer in layers:
-        fold = chosen[layer.name]
-        if fold.kind != "sparse":
-            continue
-        true = replace(fold, cycles=schedule_of(layer.matrix, fold.lanes).cycles)
-        if true != fold:
-            table[layer.name] = pareto([true if f == fold else f for f in table[layer.name]])
-            changed = True
-    return changed
+def _corrected(layers: list[Linear], sparse: dict[str, list[Fold]], chosen: Mapping[str, Fold]) -> bool:
+    """Put better cycles of the chosen sparse folds into their lists; return whether some were too low.
+
+    First what the loads of the lanes allow; only when that changes nothing any more, what a whole schedule takes.
+    """
+    for exact in (False, True):
+        changed = False
+        for layer in layers:
+            fold = chosen[layer.name]
+            if fold.kind != "sparse":
+                continue
+            arguments = (layer.matrix, fold.lanes, fold.products)
+            cycles = schedule_of(*arguments).cycles if exact else estimated_cycles(*arguments)
+            if cycles > fold.cycles:
+                better = replace(fold, cycles=cycles)
+                sparse[layer.name] = [better if f == fold else f for f in sparse[layer.name]]
+                changed = True
+        if changed:
+            return True
+    return False
 
 
 def _chosen(

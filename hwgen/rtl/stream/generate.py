@@ -213,6 +213,7 @@ def sparse_statistics(engine: net.SparseEngine, firings: int) -> dict[str, Any]:
         "ideal_saving": round(1 - plan.ideal_cycles / dense, 4),
         "saving": round(1 - plan.cycles / dense, 4),
         "index_bits": plan.index_bits * plan.cycles,
+        "ways": plan.ways,
         "banks": plan.banks,
         "bank_depth": plan.bank_depth,
         "spill": plan.spill,

@@ -12,7 +12,6 @@ from hwgen.errors import GraphError
 from hwgen.fixed import FixedPoint, IntArray
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
-from hwgen.rtl.stream.sparse import estimated_cycles
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +120,7 @@ class Fold:
         Cycles of a firing (T).
     multipliers : int
     lanes, products : int
-        Of the engine.
+        Results of a beat, and multipliers for each of them.
     """
 
     kind: str
@@ -153,20 +152,29 @@ def mac_folds(layer: Linear) -> list[Fold]:
 
 SPARSE_BELOW = 0.7
 """Largest part of non-zero weights of a layer for which schedules that skip the zeros are considered."""
-SPARSE_LANES = 64
-"""Most lanes of such a schedule."""
+SPARSE_LANES = 16
+"""Most lanes of a way: each picks from as many banks."""
+SPARSE_MULTIPLIERS = 512
+"""Most multipliers of such a schedule."""
 
 
 def sparse_folds(layer: Linear) -> list[Fold]:
-    """Return the folds on `hg_mac_sparse`, with estimated cycles; none for a depthwise or a dense layer."""
+    """Return the folds on `hg_mac_sparse`; none for a depthwise or a dense layer.
+
+    Their cycles are what the number of non-zero weights allows: the true ones (`sparse.schedule`) may be more.
+    """
     if layer.channels is not None or layer.nonzero >= SPARSE_BELOW * layer.matrix.size:
         return []
-    return pareto(
-        [
-            Fold("sparse", estimated_cycles(layer.matrix, lanes), lanes, lanes)
-            for lanes in range(1, min(layer.outputs, SPARSE_LANES) + 1)
-        ]
-    )
+    widest = min(layer.outputs, SPARSE_LANES)
+    pairs = [(lanes, 1) for lanes in range(1, widest + 1)]
+    for lanes in sorted({-(-layer.outputs // g) for g in range(1, layer.outputs + 1)}):
+        if widest / 2 <= lanes <= widest:
+            most = min(SPARSE_MULTIPLIERS // lanes, len(layer.active))
+            pairs += [(lanes, ways) for ways in range(2, most + 1)]
+    return [
+        Fold("sparse", max(1, -(-layer.outputs // a), -(-layer.nonzero // (a * b))), a * b, lanes=a, products=b)
+        for a, b in pairs
+    ]
 
 
 def pareto(folds: list[Fold]) -> list[Fold]:

@@ -248,7 +248,7 @@ class SparseEngine(Engine):
 
     @cached_property
     def multipliers(self) -> int:
-        return self.lanes
+        return self.schedule.lanes
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
