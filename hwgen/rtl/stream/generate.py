@@ -15,7 +15,7 @@ from hwgen.rtl.stream import network as net
 from hwgen.rtl.stream.axis import axis_document, axis_text
 from hwgen.rtl.stream.build import build_network
 from hwgen.rtl.stream.emit import Emission, emit_stages
-from hwgen.rtl.stream.emit_top import design_document, top_text
+from hwgen.rtl.stream.emit_top import design_document, tapped_streams, top_text
 from hwgen.rtl.stream.folding import Folding, FoldRequest, choose_folds
 from hwgen.rtl.stream.ports_doc import ports_text
 from hwgen.rtl.stream.timing import Timing, interval_of, predict, simulate
@@ -242,5 +242,9 @@ def prediction_document(decided: StreamPlan) -> dict[str, Any]:
             {"name": s.name, "depth": s.depth, "high_water": t.high_water[s.name]}
             for s in decided.network.stages
             if isinstance(s, net.Fifo)
+        ],
+        "taps": [
+            {"node": node, "first_cycle": t.spans[stream][0], "last_cycle": t.spans[stream][1]}
+            for node, stream in tapped_streams(decided.graph, decided.network).items()
         ],
     }

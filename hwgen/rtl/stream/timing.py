@@ -129,6 +129,7 @@ class Timing:
     steady_latency_cycles : the same to the last beat out, the source paced at the interval
     interval_cycles : between frames, the source always offering
     high_water : by FIFO, the most items held with the source paced at the interval
+    spans : by stream, the cycles of the first and the last beat of one frame in an empty design
     """
 
     first_out_cycles: int
@@ -136,6 +137,7 @@ class Timing:
     steady_latency_cycles: int
     interval_cycles: int
     high_water: Mapping[str, int] = field(default_factory=dict)
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 WARM_UP_FRAMES = 3
@@ -170,4 +172,6 @@ def predict(network: net.Network, interval: int | None = None) -> Timing:
     paced = simulate(network, frames, pace=interval)
     steady = paced.last_out(frames - 1) - paced.first_in(frames - 1)
     marks = {stage.name: paced.high_water(stage) for stage in network.stages if isinstance(stage, net.Fifo)}
-    return Timing(one.first_out(0) - one.first_in(0), one.last_out(0) - one.first_in(0), steady, interval, marks)
+    start = one.first_in(0)
+    spans = {n: (flow.taken[0] - start, flow.taken[-1] - start) for n, flow in one.flows.items() if flow.taken}
+    return Timing(one.first_out(0) - start, one.last_out(0) - start, steady, interval, marks, spans)
