@@ -13,6 +13,7 @@ hg_mux.sv
 hg_repack.sv
 hg_requantize.sv
 hg_row_store.sv
+hg_sum.sv
 hg_valid_pipe.sv
 residual_c1_post_r1.sv
 residual_c1_post.sv

@@ -77,9 +77,10 @@ module residual_c2 (
   hg_mac_sparse #(
       .InWidth     (5),
       .InSigned    (1'b0),
+      .Ways        (1),
       .Banks       (4),
       .BankDepth   (6),
-      .Lanes       (4),
+      .Results     (4),
       .Accs        (1),
       .Spill       (1'b1),
       .Cycles      (8),
