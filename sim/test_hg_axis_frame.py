@@ -17,6 +17,8 @@ import pytest
 from stream_bench import Lane, Lanes, Ready, Shape, every_stall_pattern, resets_in_flight
 from stream_bundle import Bundle, readers_agree, run_bundle
 
+from hwgen.sim.bench_lib import pack_elements
+
 NAMES = ("Bytes", "Pixels", "Elements", "InBytes", "OutBytes", "Width", "Signed", "Depth", "Tags")
 SHAPES = [
     dict(zip(NAMES, values, strict=True))
@@ -34,7 +36,7 @@ SHAPES = [
         (2, 1, 3, 2, 3, 16, 1, 2, 3),
     ]
 ]
-TAPS = {"errors_o": "16"}
+TAPS = {"errors_o": "16", "sum_o": "16"}
 # The bit above a beat is TLAST.
 WRAPPER = """module hg_axis_frame_in_bench #(
     parameter int unsigned Bytes = 8,
@@ -49,6 +51,7 @@ WRAPPER = """module hg_axis_frame_in_bench #(
 ) (
 `ifdef HWGEN_TAPS
     output logic [     15:0] errors_o,
+    output logic [     15:0] sum_o,
 `endif
     input  logic             clk_i,
     input  logic             rst_i,
@@ -147,9 +150,11 @@ WRAPPER = """module hg_axis_frame_in_bench #(
   );
 
 `ifdef HWGEN_TAPS
-  logic [15:0] errors_q;
-  always_ff @(posedge clk_i) errors_q <= rst_i ? '0 : errors_q + 16'(frame_error);
-  assign errors_o = errors_q;
+  // pulses of frame_error, and the sum of all pixels that entered the design
+  always_ff @(posedge clk_i) begin
+    errors_o <= rst_i ? '0 : errors_o + 16'(frame_error);
+    sum_o    <= rst_i ? '0 : sum_o + (pixel_valid && pixel_ready ? 16'(pixel) : '0);
+  end
 `else
   // verilator lint_off UNUSEDSIGNAL
   wire unused = frame_error;
@@ -192,16 +197,28 @@ class Boundary:
     def errors(self, items: list[int]) -> int:
         return sum(not good or not beats[-1] >> self.bits for beats, good in self.frames(items))
 
+    def elements(self, beats: list[int]) -> list[int]:
+        """Return the elements of a frame, as bits; what an early end cuts off is zero."""
+        p = self.p
+        data = sum((beat & (1 << self.bits) - 1) << self.bits * k for k, beat in enumerate(beats))
+        return [data >> 8 * p["InBytes"] * k & (1 << p["Width"]) - 1 for k in range(p["Pixels"] * p["Elements"])]
+
+    def total(self, items: list[int]) -> int:
+        """Return the sum of all pixels, those of bad frames as well."""
+        size, found = self.p["Elements"], 0
+        for beats, _ in self.frames(items):
+            elements = self.elements(beats)
+            found += sum(pack_elements(elements[k : k + size], self.p["Width"]) for k in range(0, len(elements), size))
+        return found % 2**16
+
     def outputs(self, items: list[int]) -> list[int]:
         p, results = self.p, []
         for beats, good in self.frames(items):
             if not good:
                 continue
-            data = sum((beat & (1 << self.bits) - 1) << self.bits * k for k, beat in enumerate(beats))
             wide = 0
-            for k in range(p["Pixels"] * p["Elements"]):
-                value = data >> 8 * p["InBytes"] * k & (1 << p["Width"]) - 1
-                value -= (value >> p["Width"] - 1) << p["Width"] if p["Signed"] else 0
+            for k, bits in enumerate(self.elements(beats)):
+                value = bits - ((bits >> p["Width"] - 1) << p["Width"] if p["Signed"] else 0)
                 wide |= value % (1 << 8 * p["OutBytes"]) << 8 * p["OutBytes"] * k
             for k in range(self.out_frame):
                 results.append(self.beat(wide >> self.bits * k & (1 << self.bits) - 1, k == self.out_frame - 1))
@@ -273,10 +290,11 @@ def random_frames(draw: random.Random, frames: int) -> Callable[[Boundary], list
     return items
 
 
-def errors_pulsed(bench: Lanes, lanes: list[Lane]) -> None:
-    shown = int(bench.dut.errors_o.value)
+def errors_and_zeros(bench: Lanes, lanes: list[Lane]) -> None:
+    errors, sums = int(bench.dut.errors_o.value), int(bench.dut.sum_o.value)
     for number, lane in enumerate(lanes):
-        assert shown >> 32 * number & 0xFFFFFFFF == lane.rule.errors(lane.items), f"frame_error of instance {number}"
+        assert errors >> 32 * number & 0xFFFFFFFF == lane.rule.errors(lane.items), f"frame_error of instance {number}"
+        assert sums >> 32 * number & 0xFFFFFFFF == lane.rule.total(lane.items), f"pixels into instance {number}"
 
 
 BUNDLE = Bundle(
@@ -291,7 +309,7 @@ BUNDLE = Bundle(
 
 @cocotb.test()
 async def every_cycle_under_every_stall_pattern(dut: Any) -> None:
-    await every_stall_pattern(dut, Boundary, 16, errors_pulsed, random_frames)
+    await every_stall_pattern(dut, Boundary, 16, errors_and_zeros, random_frames)
 
 
 @cocotb.test()
