@@ -13,7 +13,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import First, ReadOnly, RisingEdge, Timer
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource  # type: ignore[import-untyped]
 
-from hwgen.sim.bench_lib import given, pack_bytes, report
+from hwgen.sim.bench_lib import given, heartbeat, pack_bytes, report
 
 PATTERNS = {"none": (0, 0), "source_gaps": (400, 0), "sink_stalls": (0, 400), "both": (400, 400)}
 PERIOD_NS = 10
@@ -55,6 +55,7 @@ class Wrapper:
         """Start the clock, reset."""
         self.dut.aresetn.value = 0
         Clock(self.dut.aclk, PERIOD_NS, unit="ns").start()
+        cocotb.start_soon(heartbeat(self.dut.aclk))
         await self.reset()
 
     async def reset(self, cycles: int = 3) -> None:

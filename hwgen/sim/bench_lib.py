@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cocotb.triggers import ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 
 def given() -> dict[str, Any]:
@@ -47,6 +47,13 @@ def randoms(seed: int, permille: int) -> Callable[[], bool]:
     """Return a generator of coin tosses that come up true `permille` times in a thousand."""
     source = random.Random(seed)
     return lambda: source.randrange(1000) < permille
+
+
+async def heartbeat(clock: Any, cycles: int = 4096) -> None:
+    """Say now and then that the simulation goes on: who waits for it takes a long silence for a hang."""
+    while True:
+        await ClockCycles(clock, cycles)
+        print(f"cocotb bench: {cycles} cycles more", flush=True)
 
 
 class Stream:

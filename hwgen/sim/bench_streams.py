@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from hwgen.sim.bench_lib import pack_elements, randoms
+from hwgen.sim.bench_lib import heartbeat, pack_elements, randoms
 
 Beat = tuple[int, ...]
 QUIET = 200
@@ -81,6 +82,7 @@ class Core:
             for port in lane.data:
                 port.value = 0
         Clock(self.clk, 10, unit="ns").start()
+        cocotb.start_soon(heartbeat(self.clk))
         await RisingEdge(self.clk)
         await self.reset()
 

@@ -25,7 +25,7 @@ from hwgen.tools.run import run, tail
 
 PROGRAM = {"frames": 48, "interval_frames": 48, "resets": 20, "latency": 16, "interval": 1}
 """What a bench does for a design of short frames (see `effort`): protocol, latency; the bulk is the native bench's."""
-TIMEOUT_S, STALL_TIMEOUT_S = 600.0, 120.0
+TIMEOUT_S, STALL_TIMEOUT_S = 1800.0, 120.0
 MODULES = {"core": "hwgen.sim.bench_core", "axis": "hwgen.sim.bench_axis"}
 ONE_FRAME = {"core": "latency_of_one_frame$", "axis": "frames_under_stalls$"}
 """The tests that run where a frame takes so long that only one is simulated."""

@@ -196,11 +196,11 @@ def test_replay_of_one_vector(good: Path) -> None:
 
 @pytest.mark.verilator
 def test_long_frames_get_a_shorter_program_that_says_so(tmp_path: Path) -> None:
-    folder = pair_folder(tmp_path, step=320, test=60, random=10)
+    folder = pair_folder(tmp_path, step=640, test=60, random=10)
     evidence = verify(folder, VerifyOptions(budget_s=1.0))
     assert evidence.status == "PASS", evidence.document.get("failed_checks")
     document = verification(folder)
-    assert document["latency"]["measured_cycles"] == 320 * BEATS + 2 and 2 * 320 * BEATS > COCOTB_WHOLE
+    assert document["latency"]["measured_cycles"] == 640 * BEATS + 2 and 2 * 640 * BEATS > COCOTB_WHOLE
     assert document["cocotb"]["core"]["tests"] == 1
     assert any(
         text.startswith("cocotb bench of the core: interval, stalls, resets") for text in document["not_checked"]
