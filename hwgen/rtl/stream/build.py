@@ -219,11 +219,14 @@ class _Builder:
             raise ModelError(
                 "more padding than the kernel is wide", where=node.name, found=str(node.padding), expected="a Pad node"
             )
+        # A queue of pixels: the timing keeps it only where a row store alone would make its source wait.
+        pixels = self._stream(f"{node.name}_pixels", channels, fmt, height * width)
+        self.stages.append(net.Fifo(name=f"queue_{node.name}", inputs=(source,), outputs=(pixels,), optional=True))
         stream = self._stream(f"{node.name}_window", kernel[0] * kernel[1] * channels, fmt, beats)
         self.stages.append(
             net.RowStore(
                 name=f"{node.name}_rows",
-                inputs=(source,),
+                inputs=(pixels,),
                 outputs=(stream,),
                 channels=channels,
                 element_width=fmt.width,

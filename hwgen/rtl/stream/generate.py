@@ -20,6 +20,9 @@ from hwgen.rtl.stream.folding import Folding, FoldRequest, choose_folds
 from hwgen.rtl.stream.ports_doc import ports_text
 from hwgen.rtl.stream.timing import Timing, interval_of, predict, simulate
 
+PACED_FRAMES = 6
+"""Frames from which FIFO depths are read."""
+
 
 @dataclass(frozen=True)
 class StreamPlan:
@@ -94,21 +97,38 @@ def _at(graph: Graph, request: FoldRequest, interval: int) -> Folding:
 
 
 def size_fifos(network: net.Network) -> tuple[net.Network, int]:
-    """Return the network with its branch FIFOs as deep as an undisturbed interval needs, and that interval.
+    """Return the network with its FIFOs as deep as an undisturbed interval needs, and that interval.
 
     The depths are the most items held when sources are paced at the interval that unbounded FIFOs reach; that interval
-    must also be reached, with sources that always offer, at these depths: where not, they are doubled.
+    must also be reached, with sources that always offer, at these depths: where not, they are doubled. Optional FIFOs
+    are left out if the interval stays: all of them; or those at the network's inputs, whose sources can wait, and
+    those that never hold more than one item; or only the latter; or none.
     """
-    branches = [s for s in network.stages if isinstance(s, net.Fifo) and not s.register]
+    optional = [s for s in network.stages if isinstance(s, net.Fifo) and s.optional]
     interval = interval_of(network, unbounded=True)
+    if not optional:
+        return _sized(network, interval), interval
+    paced = simulate(network, PACED_FRAMES, pace=interval, unbounded=True)
+    idle = {s.name for s in optional if paced.high_water(s) <= 1}
+    first = {s.name for s in optional if isinstance(network.producer(s.input), net.Source)}
+    for left_out in ({s.name for s in optional}, idle | first, idle):
+        tried = network.without(left_out)
+        if interval_of(tried, unbounded=True) == interval:
+            return _sized(tried, interval), interval
+    return _sized(network, interval), interval
+
+
+def _sized(network: net.Network, interval: int) -> net.Network:
+    """Return the network with FIFOs deep enough for an interval that unbounded ones reach."""
+    branches = [s for s in network.stages if isinstance(s, net.Fifo) and not s.register]
     if not branches:
-        return network, interval
-    paced = simulate(network, 6, pace=interval, unbounded=True)
+        return network
+    paced = simulate(network, PACED_FRAMES, pace=interval, unbounded=True)
     depths = {stage.name: max(2, paced.high_water(stage)) for stage in branches}
     while True:
         sized = with_depths(network, depths)
         if _interval_or_none(sized) == interval:
-            return sized, interval
+            return sized
         depths = {name: 2 * depth for name, depth in depths.items()}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -73,10 +73,14 @@ class Sink(Stage):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fifo(Stage):
-    """`hg_fifo`; a `register` keeps its depth of 2, the others get the depth that the timing needs."""
+    """`hg_fifo`; a `register` keeps its depth of 2, the others get the depth that the timing needs.
+
+    An `optional` one is left out where the interval does not need it.
+    """
 
     depth: int = 2
     register: bool = False
+    optional: bool = False
 
     @property
     def high_bits(self) -> int:
@@ -374,6 +378,18 @@ class Network:
     def consumer(self, stream: str) -> Stage:
         """Return the stage that reads a stream."""
         return next(s for s in self.stages if stream in s.inputs)
+
+    def without(self, fifos: Collection[str]) -> Network:
+        """Return the network without some FIFOs: their readers read what they read."""
+        gone = [s for s in self.stages if s.name in fifos]
+        instead = {s.output: s.input for s in gone}
+        stages = [
+            replace(s, inputs=tuple(instead.get(name, name) for name in s.inputs))
+            for s in self.stages
+            if s.name not in fifos
+        ]
+        streams = {name: stream for name, stream in self.streams.items() if name not in instead}
+        return Network(self.name, streams, tuple(stages)).verify()
 
     def verify(self) -> Network:
         """Check that every stream has one writer and one reader, and return self."""
