@@ -17,6 +17,7 @@ from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl.stream import FoldRequest
 from hwgen.rtl.stream.folding import floor_cycles
+from hwgen.rtl.stream.kernels import real_counts
 
 SEED = int(os.environ.get("HWGEN_SEED", "0"))
 SEEDS = int(os.environ.get("HWGEN_STREAM_SEEDS", "20"))
@@ -97,7 +98,8 @@ class Net:
             case 2:
                 return self.add(ir.MaxPool, "max", x, pool=kernel, **at)
             case 3:
-                return self.quantized(self.add(ir.SumPool, "sum", x, pool=kernel, **at))
+                y = self.add(ir.SumPool, "sum", x, pool=kernel, **at)
+                return self.average(y) if self.rng.random() < 0.5 else self.quantized(y)
             case 4:
                 if h * w > 60:
                     return self.add(ir.MaxPool, "max", x, pool=kernel, **at)
@@ -110,6 +112,13 @@ class Net:
                 shift = self.add(ir.Const, "t", value=self.rng.integers(-9, 10, c), fraction=1)
                 y = self.add(ir.Conv, "conv", x, self.weight((1, 1, c, c)))
                 return self.quantized(self.add(ir.Scale, "bn", y, scale, shift))
+
+    def average(self, x: str) -> str:
+        """Divide a window's sum by its real elements, as Keras does with padding ``same``."""
+        node = self.nodes[-1]
+        rows, columns = real_counts(node, node.pool, self.shape(node.inputs[0]), self.shape(x))
+        fmt = FixedPoint(self.pick(4, 6), 3, True, Rounding.RND_CONV, Overflow.SAT)
+        return self.add(ir.Divide, "mean", x, divisor=(rows[:, None] * columns)[:, :, None], fmt=fmt)
 
     def graph(self) -> Graph:
         h, w = self.pick(1, 3, 5, 8), self.pick(1, 4, 6, 9)

@@ -264,8 +264,23 @@ class _Builder:
             return
         windows = self._windows(node, node.pool, t.fmt.int_min if maximum else 0)
         chain = self._chain(node)
-        part = kernels.pool_part(self.graph, self._part_name(node.name), node, "x", chain)
-        self._kernel(node, chain[-1].name if chain else node.name, part, (windows,), chain)
+        streams: tuple[str, ...] = (windows,)
+        place = None
+        if any(kernels.divides_by_place(n) for n in chain):
+            place = "place"
+            streams = (windows, self._places(node))
+        part = kernels.pool_part(self.graph, self._part_name(node.name), node, "x", chain, place)
+        self._kernel(node, chain[-1].name if chain else node.name, part, streams, chain)
+
+    def _places(self, node: ir.Node) -> str:
+        """Add the stage that counts the places of a node's results; return its stream."""
+        height, width = self.graph.types[node.name].shape[:2]
+        bits = max(1, (height - 1).bit_length(), (width - 1).bit_length())
+        stream = self._stream(f"{node.name}_place", 2, FixedPoint(bits, bits, False), height * width)
+        self.stages.append(
+            net.Places(name=f"{node.name}_places", inputs=(), outputs=(stream,), height=height, width=width)
+        )
+        return stream
 
     # ---- products ------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,10 @@ def instance(emission: Emission, stage: net.Stage) -> Instance | None:
                 [streams[stage.input].bits, stage.height, stage.width, *stage.padding],
             )
             return _library(emission, stage, "hg_pad", pairs, f"zeros around {stage.height} x {stage.width} pixels")
+        case net.Places():
+            width = [("H", str(stage.height)), ("W", str(stage.width))]
+            width.append(("FieldWidth", str(streams[stage.output].fmt.width)))
+            return _library(emission, stage, "hg_place", width, "row and column of each result")
         case net.Upsample():
             pairs = _pairs(
                 ("Width", "H", "W", "FY", "FX"), [streams[stage.input].bits, stage.height, stage.width, *stage.factors]

@@ -27,7 +27,7 @@ class Part:
 
     def __post_init__(self) -> None:
         self.nodes: list[ir.Node] = []
-        self.count = 0
+        self.place: Place | None = None
 
     def fresh(self, stem: str) -> str:
         """Return a name not used yet."""
@@ -58,6 +58,8 @@ class Part:
             case ir.Requantize() | ir.Lookup():
                 self.nodes.append(replace(node, inputs=(x,), partition=None))
                 return node.name
+            case ir.Divide() if self.place is not None and divides_by_place(node):
+                return divide_by_place(self, x, node, self.place)
             case ir.Divide():
                 return self.add(
                     ir.Divide, node.name, x, divisor=constant_divisor(self.graph, node), fmt=node.fmt, clamp=node.clamp
@@ -166,8 +168,88 @@ def _chained(part: Part, x: str, node: ir.Node, chain: Sequence[ir.Node]) -> Gra
     return part.finish(x, chain[-1].name if chain else node.name)
 
 
-def pool_part(graph: Graph, name: str, node: ir.MaxPool | ir.SumPool, stream: str, chain: Sequence[ir.Node]) -> Graph:
-    """Return the part that reduces a window (taps, channels) and its followers."""
+@dataclass(frozen=True)
+class Place:
+    """Where a result is, inside a part: its row and column, and how many real elements a window has there.
+
+    Parameters
+    ----------
+    row, column : nodes of shape (1,)
+    rows, columns : IntArray
+        Real rows of the windows of each output row, real columns of those of each output column.
+    """
+
+    row: str
+    column: str
+    rows: IntArray
+    columns: IntArray
+
+
+def real_counts(node: ir.Window, pool: tuple[int, int], size: tuple[int, ...], out: tuple[int, ...]) -> list[IntArray]:
+    """Return, for rows and for columns, how many elements of each window are inside the picture."""
+    counts = []
+    for axis in (0, 1):
+        first = np.arange(out[axis]) * node.strides[axis] - node.padding[2 * axis]
+        counts.append(np.minimum(first + pool[axis], size[axis]) - np.maximum(first, 0))
+    return counts
+
+
+def place_inputs(part: Part, stream: str, out: tuple[int, ...], node: ir.MaxPool | ir.SumPool) -> Place:
+    """Add the input that says where a result is (row, column)."""
+    bits = max(1, *((n - 1).bit_length() for n in out))
+    fmt = FixedPoint(bits, bits, False)
+    x = part.input(stream, fmt, np.zeros(2, dtype=np.int64), np.array([out[0] - 1, out[1] - 1]))
+    row, column = (
+        part.add(ir.Dense, f"{name}_of", x, part.const(f"pick_{name}", np.array(pick).reshape(2, 1), 0))
+        for name, pick in (("row", [1, 0]), ("column", [0, 1]))
+    )
+    size = part.graph.types[node.inputs[0]].shape[:2]
+    return Place(row, column, *real_counts(node, node.pool, size, out))
+
+
+def divide_by_place(part: Part, x: str, node: ir.Divide, place: Place) -> str:
+    """Divide by the number of real elements at each place: every quotient that occurs, and the one that holds there."""
+    found: str | None = None
+    for rows in np.unique(place.rows):
+        for columns in np.unique(place.columns):
+            label = f"{node.name}_{rows}x{columns}"
+            one = FixedPoint(1, 1, False)
+            here = [
+                part.add(ir.Lookup, f"{label}_{k}", p, table=(counts == n).astype(np.int64), first=0, fmt=one)
+                for k, p, counts, n in (
+                    ("row", place.row, place.rows, rows),
+                    ("column", place.column, place.columns, columns),
+                )
+            ]
+            holds = part.add(ir.Mul, f"{label}_here", *here)
+            divisor = np.array([rows * columns])
+            value = part.add(ir.Divide, label, x, divisor=divisor, fmt=node.fmt, clamp=node.clamp)
+            term = part.add(ir.Mul, f"{label}_kept", value, holds)
+            found = term if found is None else part.add(ir.Add, f"{label}_or", found, term)
+    assert found is not None
+    return found
+
+
+def divides_by_place(node: ir.Node) -> bool:
+    """Return whether a node divides by different numbers at different places."""
+    return isinstance(node, ir.Divide) and len(np.unique(node.divisor)) > 1
+
+
+def pool_part(
+    graph: Graph,
+    name: str,
+    node: ir.MaxPool | ir.SumPool,
+    stream: str,
+    chain: Sequence[ir.Node],
+    place: str | None = None,
+) -> Graph:
+    """Return the part that reduces a window (taps, channels) and its followers.
+
+    Parameters
+    ----------
+    place : str, optional
+        Name of a second input, row and column of the result: for an average that divides by the real elements.
+    """
     t = graph.types[node.inputs[0]]
     taps, channels = node.pool[0] * node.pool[1], t.shape[-1]
     fmt = FixedPoint(t.fmt.width, t.fmt.integer, t.fmt.signed)
@@ -177,6 +259,8 @@ def pool_part(graph: Graph, name: str, node: ir.MaxPool | ir.SumPool, stream: st
         lo, hi = np.minimum(lo, outside), np.maximum(hi, outside)
     part = Part(graph, name)
     x = part.input(stream, fmt, np.tile(lo, (taps, 1)), np.tile(hi, (taps, 1)))
+    if place is not None:
+        part.place = place_inputs(part, place, graph.types[node.name].shape[:2], node)
     rows = part.add(ir.Transpose, f"{node.name}_taps", x, perm=(1, 0))
     if isinstance(node, ir.MaxPool):
         y = part.add(ir.ReduceMax, f"{node.name}_max", rows)

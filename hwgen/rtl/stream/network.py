@@ -283,6 +283,14 @@ class RowStore(Stage):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Places(Stage):
+    """`hg_place`: row and column of pixel after pixel."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Collect(Stage):
     """`hg_collect`: `beats` narrow items as one; element k of the result is element `order[k]` of them together."""
 

@@ -60,6 +60,18 @@ class Source(Process):
 
 
 @dataclass
+class Places(Process):
+    """`hg_place`: always offers."""
+
+    items: int = 1
+
+    def advance(self) -> None:
+        out = self.outs[0]
+        while len(out.offered) < self.items and len(out.offered) <= len(out.taken):
+            out.offered.append(out.taken[-1] + 1 if out.taken else 0)
+
+
+@dataclass
 class Sink(Process):
     """Always ready."""
 
@@ -421,6 +433,8 @@ def make_process(
             return Fifo(stage, flows, None if unbounded and not stage.register else stage.depth)
         case net.Pad():
             return Pad(stage, flows, frames)
+        case net.Places():
+            return Places(stage, flows, frames * stage.height * stage.width)
         case net.RowStore():
             return RowStore(stage, flows, frames)
         case net.Engine():
