@@ -128,14 +128,23 @@ class ConvNet:
 
     def conv(self, name: str, x: str, filters: int, kernel: int = 3, stride: int = 1, fmt: str | None = None) -> str:
         """Add a convolution (Keras' padding "same"), its bias and what re-quantizes it."""
-        height, width, channels = self.shape(x)
+        return self._window(ir.Conv, name, x, (kernel, kernel, self.shape(x)[2], filters), filters, stride, fmt)
+
+    def depthwise(self, name: str, x: str, stride: int = 1) -> str:
+        """Add a 3×3 depthwise convolution (padding "same"), its bias and what re-quantizes it."""
+        channels = self.shape(x)[2]
+        return self._window(ir.DepthwiseConv, name, x, (3, 3, channels, 1), channels, stride, None)
+
+    def _window(
+        self, kind: type, name: str, x: str, shape: tuple[int, ...], outputs: int, stride: int, fmt: str | None
+    ) -> str:
         padding: list[int] = []
-        for size in (height, width):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        for size in self.shape(x)[:2]:
+            total = max((-(-size // stride) - 1) * stride + shape[0] - size, 0)
             padding += [total // 2, total - total // 2]
-        kernel_name = self.weights(f"{name}_w", (kernel, kernel, channels, filters))
-        bias = self.add(ir.Const, f"{name}_b", value=self.rng.integers(-31, 32, filters), fraction=5)
-        y = self.add(ir.Conv, name, x, kernel_name, bias, strides=(stride, stride), padding=tuple(padding))
+        kernel = self.weights(f"{name}_w", shape)
+        bias = self.add(ir.Const, f"{name}_b", value=self.rng.integers(-31, 32, outputs), fraction=5)
+        y = self.add(kind, name, x, kernel, bias, strides=(stride, stride), padding=tuple(padding))
         return self.add(ir.Requantize, f"{name}_q", y, fmt=FixedPoint.parse(fmt or "ufixed<6,2,RND_CONV,SAT>"))
 
     def head(self, x: str, outputs: int) -> Graph:
@@ -168,3 +177,12 @@ def resnet8_graph(size: int = 32, channels: tuple[int, int, int] = (16, 32, 64),
         x = net.add(ir.Add, f"s{k}add", y, shortcut)
         x = net.add(ir.Requantize, f"s{k}r", x, fmt=FixedPoint.parse("ufixed<6,3,RND_CONV,SAT>"))
     return net.head(x, 10)
+
+
+def mobilenet_graph(size: int = 96, alpha: float = 0.5, seed: int = 0) -> Graph:
+    """Return MobileNetV1 on size×size×3 with seeded 6-bit weights: 1.3 M of them at its defaults."""
+    net = ConvNet("mobilenet", (size, size, 3), seed)
+    x = net.conv("c0", "x", round(32 * alpha), stride=2)
+    for k, (channels, stride) in enumerate(MOBILENET_V1, start=1):
+        x = net.conv(f"p{k}", net.depthwise(f"d{k}", x, stride), round(channels * alpha), kernel=1)
+    return net.head(x, 1000)
