@@ -13,7 +13,7 @@ from test_lower_traps import WEIGHTS
 
 from hwgen.errors import ErrorList, HwgenError, ModelError
 from hwgen.fixed import FixedPoint
-from hwgen.ir import Graph
+from hwgen.ir import Graph, graph_digest
 from hwgen.ir import nodes as ir
 from hwgen.ir.passes import drop_reshapes, fold_padding, sink_reshapes
 
@@ -139,6 +139,18 @@ def test_a_reuse_factor_changes_the_project_and_no_bit(tmp_path: Path) -> None:
     parameters = (tmp_path / "firmware" / "parameters.h").read_text()
     assert "reuse_factor = 9" in parameters and "reuse_factor = 6" in parameters
     assert "strategy = nnet::resource" in parameters
+
+
+def test_saved_networks_lower_to_the_same_graph(tmp_path: Path) -> None:
+    """QKeras' own QDepthwiseConv2DBatchnorm could not be loaded again."""
+    from hwgen.lower import lower_model
+    from hwgen.train.store import load_model, save_model
+
+    for model, layers in ((pictures(), {}), sequences()):
+        save_model(model, tmp_path / "m.keras")
+        spec = make_spec(input="fixed<6,2>", layers=layers)
+        graphs = [lower_model(m, spec).graph for m in (model, load_model(tmp_path / "m.keras", trust=False))]
+        assert graph_digest(graphs[0]) == graph_digest(graphs[1])
 
 
 def test_every_weight_quantizer_is_exact_in_a_convolution() -> None:
