@@ -336,7 +336,7 @@ def test_passes_keep_every_integer() -> None:
 
 
 def test_the_emulation_keeps_to_its_budget_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hwgen.lower import firmware
+    from hwgen.lower import emulator as module
     from hwgen.stages import emulated_row
 
     graph = Graph(
@@ -346,8 +346,8 @@ def test_the_emulation_keeps_to_its_budget_and_says_so(monkeypatch: pytest.Monke
     sets = {name: {"x": rng.integers(-16, 16, (n, 2))} for name, n in sizes.items()}
     expected = {name: graph.evaluate(frames) for name, frames in sets.items()}
     clock = iter(np.arange(0, 10_000, 1.2))
-    monkeypatch.setattr(firmware.time, "monotonic", lambda: float(next(clock)))
-    emulator = firmware.Emulator(Path("none"), {})
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    emulator = module.Emulator(Path("none"), {})
     monkeypatch.setattr(emulator, "run", lambda frames: {"y": frames["x"].copy()})
     results, rows = emulator.run_sets(sets, budget_s=7.0)  # 0.1 s a frame: 70 frames
     row = emulated_row(graph, expected, results, rows)
@@ -357,7 +357,7 @@ def test_the_emulation_keeps_to_its_budget_and_says_so(monkeypatch: pytest.Monke
     results["corners"]["y"][30, 1] ^= 1
     assert emulated_row(graph, expected, results, rows)["first"]["index"] == 99
     results, rows = emulator.run_sets(sets, budget_s=0.001)
-    assert sum(map(len, rows.values())) == firmware.FEWEST_FRAMES
+    assert sum(map(len, rows.values())) == module.FEWEST_FRAMES
     results, rows = emulator.run_sets(sets, None)
     assert "not_checked" not in emulated_row(graph, expected, results, rows)
 
