@@ -207,7 +207,7 @@ def emulated_row(
     if row["vectors"] < asked:
         row["not_checked"] = (
             f"{asked - row['vectors']} of {asked} vectors in HLS C++: verify.budget_s allows {row['vectors']} "
-            "(--vectors all)"
+            "(verify.vectors: all)"
         )
     return row
 

@@ -39,7 +39,7 @@ def reciprocal(divisor: int, up: int, lo: int, hi: int) -> Reciprocal:
     With q = x * n / d in lowest terms of n / d, rounding boundaries are multiples of 1/2, so that q is either on one or
     at least 1/(2 d) away. The multiplication errs by at most e, the largest magnitude of x times the error of
     multiplier / 2**(shift + guard). Rounding to multiples of ``2**-guard`` keeps a boundary if e < 2**-(guard + 1), and
-    keeps the side if also 2**-(guard + 1) + e < 1/(2 d).
+    keeps the side if also 2**-(guard + 1) + e < 1/(2 d): the second follows from the first, as 2**-guard <= 1/(2 d).
     """
     exact = Fraction(2) ** up / divisor
     if exact.denominator & (exact.denominator - 1) == 0:
@@ -64,9 +64,8 @@ def _multiplier(exact: Fraction, shift: int, guard: int) -> int:
 
 
 def _is_exact(exact: Fraction, most: int, shift: int, guard: int) -> bool:
-    half = Fraction(1, 1 << (guard + 1))
     error = most * abs(Fraction(_multiplier(exact, shift, guard), 1 << (shift + guard)) - exact)
-    return error < half and half + error < Fraction(1, 2 * exact.denominator)
+    return error < Fraction(1, 1 << (guard + 1))
 
 
 FIRST_ROUNDING = Rounding.RND

@@ -82,7 +82,8 @@ def fold_batchnorm(layer: Any, attrs: Conf, kernel: str) -> None:
     attrs["bias_quantizer"] = _quantizer(layer, "bias_quantizer")
     if attrs["bias_quantizer"] is None:
         found = "none: QKeras then adds a float"
-        raise refuse(layer, "the folded bias is not quantized", f"bias_quantizer: {example}", "bias_quantizer", found)
+        expected = "bias_quantizer: quantized_bits(8,2,alpha=1)"
+        raise refuse(layer, "the folded bias is not quantized", expected, "bias_quantizer", found)
     scale = 1.0 / np.sqrt(values(norm.moving_variance) + norm.epsilon) * values(norm.gamma)
     bias = values(layer.bias) if layer.use_bias else 0.0
     shape = attrs["weight_data"].shape[2:] if kernel == "depthwise" else scale.shape

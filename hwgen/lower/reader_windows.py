@@ -134,9 +134,6 @@ def _pooled(
     made = builder.nodes[-1]
     assert isinstance(made, ir.SumPool)
     counts = tap_counts(made, builder.types[x].shape, pool)
-    layer, fraction = reading.layer_of[name], builder.types[total].fraction
-    known = reading.counts.get(layer)
-    reading.counts[layer] = (counts, max(fraction, known[1]) if known else fraction)
     first = int(counts.flat[0])
     if (counts == first).all() and first & (first - 1) == 0:
         if first == 1:
@@ -146,7 +143,7 @@ def _pooled(
     line = back(total)
     shape = builder.types[line].shape
     divisor = np.array([first]) if (counts == first).all() else counts.reshape(*shape[:-1], 1)
-    reading.averages[node.outputs[0]] = Average(line, divisor, layer)
+    reading.averages[node.outputs[0]] = Average(line, divisor, reading.layer_of[name])
     return None
 
 

@@ -39,9 +39,6 @@ class Reading:
         hls4ml output name to a float function still to be tabulated with the quantizer that follows.
     averages : dict
         hls4ml output name to a sum still to be divided, with the quantizer that follows.
-    counts : dict
-        Averaging layer to how many elements it counts at each place, and the fractional bits of their sum: the
-        reference needs them.
     scales : dict
         Batch norm layer to its rounded coefficients (scale, bias) as floats: the reference uses them too.
     """
@@ -53,7 +50,6 @@ class Reading:
     functions: dict[str, str] = field(default_factory=dict)
     softmax: set[str] = field(default_factory=set)
     averages: dict[str, Average] = field(default_factory=dict)
-    counts: dict[str, tuple[np.ndarray[Any, Any], int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     scales: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = field(default_factory=dict)
     layer_of: dict[str, str] = field(default_factory=dict)

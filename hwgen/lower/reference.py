@@ -157,8 +157,6 @@ def _function(layer: Any, analysis: Analysis) -> Callable[..., Array]:
         return lambda x: x
     else:
         core, after = vendor.float64_layer(layer)
-    if layer.name in reading.counts:
-        core = _exact_average(core, *reading.counts[layer.name])
     forced = [reading.precision.accum(layer.name)] if vendor.has_weights(layer) else []
     forced.append(reading.precision.result(layer.name, _computes(kind)))
     types = [fmt for fmt in forced if fmt is not None]
@@ -170,22 +168,6 @@ def _function(layer: Any, analysis: Analysis) -> Callable[..., Array]:
         return value if after is None else after(value)
 
     return apply
-
-
-def _exact_average(core: Callable[..., Array], counts: Array, fraction: int) -> Callable[..., Array]:
-    """Return Keras' average, taken to the nearest exact quotient: a sum on the operand's grid, divided once.
-
-    Keras may multiply by 1/count instead: half an LSB could then fall to either side.
-    """
-    uniform = int(counts.flat[0]) if (counts == counts.flat[0]).all() else None
-
-    def average(x: Array) -> Array:
-        value = core(x)
-        count = uniform if uniform is not None else counts.reshape(*value.shape[1:-1], 1)
-        total = np.rint(np.ldexp(value * count, fraction))
-        return np.asarray(np.ldexp(total, -fraction) / count)
-
-    return average
 
 
 def _computes(kind: str) -> bool:

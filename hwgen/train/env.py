@@ -22,10 +22,12 @@ def import_keras() -> Any:
 
 
 def mend_qkeras() -> None:
-    """Mend two configurations that QKeras cannot read back: what a saved model holds is then what was trained.
+    """Mend what QKeras cannot read back: what a saved model holds is then what was trained.
 
-    ``quantized_relu`` leaves `is_quantized_clip` out; ``QDenseBatchnorm`` adds arguments that it does not take.
+    ``quantized_relu`` leaves `is_quantized_clip` out; ``QDenseBatchnorm`` adds arguments that it does not take;
+    ``QDepthwiseConv2DBatchnorm`` saves its step counter twice, and then finds one variable too many.
     """
+    import keras
     import qkeras
     import qkeras.quantizers
 
@@ -42,6 +44,13 @@ def mend_qkeras() -> None:
         dropped = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
         return {key: value for key, value in of_dense(self).items() if key not in dropped}
 
+    def load_depthwise(self: Any, store: Any) -> None:
+        kept = [key for key in list(store.keys()) if key != "iteration"]
+        keras.layers.Layer.load_own_variables(self, {key: store[key] for key in kept})
+
+    depthwise = qkeras.QDepthwiseConv2DBatchnorm
+    depthwise.save_own_variables = keras.layers.Layer.save_own_variables
+    depthwise.load_own_variables = load_depthwise
     relu_config.mended = True  # type: ignore[attr-defined]
     relu.get_config, dense.get_config = relu_config, dense_config
 

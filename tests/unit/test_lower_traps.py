@@ -173,7 +173,7 @@ def test_softmax_tables_are_close_to_float_and_keep_the_argmax() -> None:
 
 
 def test_softmax_is_what_the_numerics_say() -> None:
-    """docs/numerics.md, section 7, once more in plain Python."""
+    """docs/numerics.md, section 8, once more in plain Python."""
     from hwgen.lower import lower_model
 
     model = chain(qdense(5, "d"))

@@ -12,6 +12,7 @@ from hwgen.errors import GraphError
 from hwgen.fixed import FixedPoint, Overflow, Rounding, divide_round
 from hwgen.ir import Graph, graph_files, graph_from_files
 from hwgen.ir import nodes as ir
+from hwgen.ir.gains import input_gains
 from hwgen.ir.vectors import make_vectors
 
 SHAPES = [
@@ -251,6 +252,29 @@ def test_round_trip_and_corners() -> None:
     trace = graph.evaluate(vectors["corners"], trace=True)
     t = graph.types["c1"]
     assert np.array_equal(trace["c1"].min(axis=0), t.lo) and np.array_equal(trace["c1"].max(axis=0), t.hi)
+
+
+def test_gains_are_what_a_unit_input_gives() -> None:
+    rng = np.random.default_rng(6)
+    graph = graph_of(
+        ir.Input(name="x", shape=(3, 4, 2), fmt=FixedPoint(4, 4)),
+        ir.Pad(name="p", inputs=("x",), padding=(1, 0, 2, 1)),
+        ir.Const(name="w1", value=rng.integers(-7, 8, (2, 3, 2, 3)), fraction=1),
+        ir.Conv(name="c1", inputs=("p", "w1"), strides=(2, 1), padding=(0, 0, 1, 0)),
+        ir.Upsample(name="u", inputs=("c1",), factors=(2, 1)),
+        ir.Const(name="w2", value=rng.integers(-7, 8, (2, 2, 3, 2)), fraction=2),
+        ir.DepthwiseConv(name="c2", inputs=("u", "w2")),
+        ir.SumPool(name="s", inputs=("c2",), pool=(2, 2), padding=(0, 0, 0, 1)),
+        ir.Concat(name="k", inputs=("s", "s"), axis=1),
+        ir.Transpose(name="t", inputs=("k",), perm=(1, 2, 0)),
+        ir.Reshape(name="f", inputs=("t",), shape=(graph_size := 5 * 2 * 6 * 2,)),
+        ir.Const(name="w3", value=rng.integers(-7, 8, (graph_size, 4)), fraction=0),
+        ir.Dense(name="y", inputs=("f", "w3")),
+    )
+    units = np.eye(24, dtype=np.int64).reshape(24, 3, 4, 2)
+    expected = graph.evaluate({"x": units})["y_out"] * 2.0 ** -graph.types["y"].fraction
+    got = input_gains(graph, "y", np.arange(4))["x"]
+    np.testing.assert_allclose(got.T, expected)
 
 
 @pytest.mark.parametrize(
