@@ -146,13 +146,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--periods", type=float, nargs="+", default=[3.3, 4.0])
     parser.add_argument("--cutoffs", type=float, nargs="+", default=[5.0])
+    parser.add_argument("--layer-inputs", default="ufixed<6,2>", help="of the 32x32 layer; as they are in the network")
     parser.add_argument("--stages", type=int, nargs="+", default=[6])
     options = parser.parse_args()
     graph = network(options.seed)
     start = time.perf_counter()
     program = alkaid_program(graph)
     solved = time.perf_counter() - start
-    layer = network(options.seed, (32, 32), "layer")
+    layer = dense_network("layer", (32, 32), options.seed, inputs=options.layer_inputs)
     with ThreadPoolExecutor(2) as pool:
         peers = [pool.submit(alkaid_point, program, c, solved) for c in options.cutoffs]
         if not options.quick:
