@@ -184,6 +184,7 @@ module hg_mac_sparse #(
     localparam int unsigned Way = l / Results;
     localparam int unsigned From = Ways * Banks * PlaceBits + l * LaneBits;
     localparam int unsigned XWidth = InWidth + (InSigned ? 0 : 1);
+    localparam int unsigned ProductWidth = XWidth + WeightWidth < AccWidth ? XWidth + WeightWidth : AccWidth;
     wire [(BankBits > 0 ? BankBits : 1)-1:0] bank;
     wire [InWidth-1:0] operand;
     wire signed [WeightWidth-1:0] weight;
@@ -255,8 +256,8 @@ module hg_mac_sparse #(
       assign x = $signed({1'b0, operand});
     end
 
-    logic signed [XWidth+WeightWidth-1:0] product_q;
-    always_ff @(posedge clk_i) product_q <= x * weight;
+    logic signed [ProductWidth-1:0] product_q;
+    always_ff @(posedge clk_i) product_q <= ProductWidth'(x * weight);
     wire signed [AccWidth-1:0] product = AccWidth'(product_q) <<< ProductShift;
 
     // accumulators of one kind: two sides of Accs entries, and which of them hold a sum

@@ -2,7 +2,7 @@
 
 Each layer has a list of folds in which more multipliers buy fewer cycles (`linear.mac_folds`, `linear.sparse_folds`).
 For a given interval the cheapest choice is, layer by layer, the smallest fold that is fast enough; the fewest cycles
-for a given number of multipliers are found by bisection over the intervals that occur. Both are optimal over the lists.
+for a given number of multipliers is found by bisection over the intervals that occur. Both are optimal over the lists.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     if len(words) == 1:
         lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
     else:
-        lines += [f"  logic [{width - 1}:0] words [{len(words)}];", "", "  initial begin"]
-        lines += [f"    words[{k}] = {width}'h{word:0{digits}x};" for k, word in enumerate(words)]
-        lines += ["  end", "", "  always_ff @(posedge clk_i) data_o <= words[addr_i];"]
+        # A case becomes a block RAM as an array with initial contents does, and Verilator's C++ of it compiles faster.
+        lines += ["  always_ff @(posedge clk_i) begin", "    case (addr_i)"]
+        lines += [f"      {bits}'d{k}: data_o <= {width}'h{word:0{digits}x};" for k, word in enumerate(words)]
+        lines += ["      default: data_o <= '0;", "    endcase", "  end"]
     return "\n".join([*lines, "", "endmodule", ""])
