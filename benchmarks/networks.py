@@ -166,9 +166,11 @@ def conv_network(name: str, density: float, seed: int) -> Graph:
     return net.head(net.conv("c3", x, 32), 10)
 
 
-def resnet8_graph(size: int = 32, channels: tuple[int, int, int] = (16, 32, 64), seed: int = 0) -> Graph:
+def resnet8_graph(
+    size: int = 32, channels: tuple[int, int, int] = (16, 32, 64), seed: int = 0, density: float = 1.0
+) -> Graph:
     """Return ResNet-8 on size×size×3 with seeded 6-bit weights: 12.5 M multiply-accumulates at its defaults."""
-    net, wide = ConvNet("resnet8", (size, size, 3), seed), "fixed<8,4,RND,SAT>"
+    net, wide = ConvNet("resnet8", (size, size, 3), seed, density), "fixed<8,4,RND,SAT>"
     x = net.conv("c0", "x", channels[0])
     for k, filters in enumerate(channels):
         stride = 1 if k == 0 else 2

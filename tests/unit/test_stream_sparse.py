@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stream_design import check_stream
+from stream_check import check_stream
 
 from hwgen.fixed import FixedPoint, Overflow, Rounding
 from hwgen.ir import Graph

@@ -99,6 +99,15 @@ class _Builder:
             self.stages.append(net.Fifo(name=f"fifo_{end}", inputs=(branch,), outputs=(end,)))
         self.carrier[node] = ends
 
+    def _queued(self, stream: str, label: str) -> str:
+        """Put a queue behind a stream: the timing keeps it only where its writer would wait without it."""
+        if any(isinstance(s, net.Fifo) and stream in s.outputs for s in self.stages):
+            return stream
+        like = self.streams[stream]
+        queued = self._stream(f"{label}_queued", like.elements, like.fmt, like.beats)
+        self.stages.append(net.Fifo(name=f"queue_{label}", inputs=(stream,), outputs=(queued,), optional=True))
+        return queued
+
     def _chain(self, node: ir.Node) -> list[ir.Node]:
         """Return the followers of a node that only it and each other feed, in order; they count as done."""
         chain: list[ir.Node] = []
@@ -178,6 +187,8 @@ class _Builder:
         chain = self._chain(node)
         last = chain[-1].name if chain else node.name
         ports = [f"x{k}" for k in range(len(streams))] if len(streams) > 1 else ["x"]
+        if len(streams) > 1:
+            streams = [self._queued(s, f"{node.name}_{p}") for s, p in zip(streams, ports, strict=True)]
         part = kernels.merge_part(self.graph, self._part_name(node.name), node, ports, chain)
         self._kernel(node, last, part, tuple(streams), chain)
 
@@ -214,14 +225,12 @@ class _Builder:
                     name=f"{node.name}_decimate", inputs=(source,), outputs=(stream,), strides=node.strides, **size
                 )
             )
-            return stream
+            return self._queued(stream, f"{node.name}_kept")  # a row dropped takes its pixels' cycles
         if top >= kernel[0] or left >= kernel[1]:
             raise ModelError(
                 "more padding than the kernel is wide", where=node.name, found=str(node.padding), expected="a Pad node"
             )
-        # A queue of pixels: the timing keeps it only where a row store alone would make its source wait.
-        pixels = self._stream(f"{node.name}_pixels", channels, fmt, height * width)
-        self.stages.append(net.Fifo(name=f"queue_{node.name}", inputs=(source,), outputs=(pixels,), optional=True))
+        pixels = self._queued(source, node.name)
         stream = self._stream(f"{node.name}_window", kernel[0] * kernel[1] * channels, fmt, beats)
         self.stages.append(
             net.RowStore(

@@ -9,15 +9,14 @@ module residual_c1_bias (
   output logic [3:0] data_o
 );
 
-  logic [3:0] words [4];
-
-  initial begin
-    words[0] = 4'hc;
-    words[1] = 4'h0;
-    words[2] = 4'h1;
-    words[3] = 4'hb;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      2'd0: data_o <= 4'hc;
+      2'd1: data_o <= 4'h0;
+      2'd2: data_o <= 4'h1;
+      2'd3: data_o <= 4'hb;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

@@ -9,19 +9,18 @@ module residual_c1_weights (
   output logic [44:0] data_o
 );
 
-  logic [44:0] words [8];
-
-  initial begin
-    words[0] = 45'h1f188b4f2192;
-    words[1] = 45'h077d404bc89b;
-    words[2] = 45'h17cf9470172c;
-    words[3] = 45'h02d90fd65596;
-    words[4] = 45'h0fa0381f6b34;
-    words[5] = 45'h194f72270df1;
-    words[6] = 45'h0160bd12db9d;
-    words[7] = 45'h06297c7b9184;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      3'd0: data_o <= 45'h1f188b4f2192;
+      3'd1: data_o <= 45'h077d404bc89b;
+      3'd2: data_o <= 45'h17cf9470172c;
+      3'd3: data_o <= 45'h02d90fd65596;
+      3'd4: data_o <= 45'h0fa0381f6b34;
+      3'd5: data_o <= 45'h194f72270df1;
+      3'd6: data_o <= 45'h0160bd12db9d;
+      3'd7: data_o <= 45'h06297c7b9184;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

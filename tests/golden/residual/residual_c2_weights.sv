@@ -9,19 +9,18 @@ module residual_c2_weights (
   output logic [43:0] data_o
 );
 
-  logic [43:0] words [8];
-
-  initial begin
-    words[0] = 44'h163ef65a200;
-    words[1] = 44'h8965235c040;
-    words[2] = 44'h2d66540b848;
-    words[3] = 44'h125cae61089;
-    words[4] = 44'h49072f79412;
-    words[5] = 44'h5d1a2f7faeb;
-    words[6] = 44'h0027640561c;
-    words[7] = 44'h002c8f5d125;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      3'd0: data_o <= 44'h163ef65a200;
+      3'd1: data_o <= 44'h8965235c040;
+      3'd2: data_o <= 44'h2d66540b848;
+      3'd3: data_o <= 44'h125cae61089;
+      3'd4: data_o <= 44'h49072f79412;
+      3'd5: data_o <= 44'h5d1a2f7faeb;
+      3'd6: data_o <= 44'h0027640561c;
+      3'd7: data_o <= 44'h002c8f5d125;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

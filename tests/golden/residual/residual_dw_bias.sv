@@ -9,15 +9,14 @@ module residual_dw_bias (
   output logic [0:0] data_o
 );
 
-  logic [0:0] words [4];
-
-  initial begin
-    words[0] = 1'h0;
-    words[1] = 1'h0;
-    words[2] = 1'h0;
-    words[3] = 1'h0;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      2'd0: data_o <= 1'h0;
+      2'd1: data_o <= 1'h0;
+      2'd2: data_o <= 1'h0;
+      2'd3: data_o <= 1'h0;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

@@ -9,15 +9,14 @@ module residual_dw_bn_b (
   output logic [2:0] data_o
 );
 
-  logic [2:0] words [4];
-
-  initial begin
-    words[0] = 3'h1;
-    words[1] = 3'h0;
-    words[2] = 3'h4;
-    words[3] = 3'h2;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      2'd0: data_o <= 3'h1;
+      2'd1: data_o <= 3'h0;
+      2'd2: data_o <= 3'h4;
+      2'd3: data_o <= 3'h2;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

@@ -9,15 +9,14 @@ module residual_dw_bn_s (
   output logic [3:0] data_o
 );
 
-  logic [3:0] words [4];
-
-  initial begin
-    words[0] = 4'h3;
-    words[1] = 4'he;
-    words[2] = 4'h5;
-    words[3] = 4'h7;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      2'd0: data_o <= 4'h3;
+      2'd1: data_o <= 4'he;
+      2'd2: data_o <= 4'h5;
+      2'd3: data_o <= 4'h7;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

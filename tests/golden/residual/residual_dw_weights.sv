@@ -9,19 +9,18 @@ module residual_dw_weights (
   output logic [9:0] data_o
 );
 
-  logic [9:0] words [8];
-
-  initial begin
-    words[0] = 10'h1bf;
-    words[1] = 10'h2f6;
-    words[2] = 10'h2de;
-    words[3] = 10'h1f1;
-    words[4] = 10'h379;
-    words[5] = 10'h17c;
-    words[6] = 10'h2ad;
-    words[7] = 10'h30b;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      3'd0: data_o <= 10'h1bf;
+      3'd1: data_o <= 10'h2f6;
+      3'd2: data_o <= 10'h2de;
+      3'd3: data_o <= 10'h1f1;
+      3'd4: data_o <= 10'h379;
+      3'd5: data_o <= 10'h17c;
+      3'd6: data_o <= 10'h2ad;
+      3'd7: data_o <= 10'h30b;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule

@@ -9,19 +9,18 @@ module residual_fc_weights (
   output logic [29:0] data_o
 );
 
-  logic [29:0] words [8];
-
-  initial begin
-    words[0] = 30'h07e2e6f1;
-    words[1] = 30'h2e218147;
-    words[2] = 30'h142233ec;
-    words[3] = 30'h0198a5a9;
-    words[4] = 30'h2c590c5e;
-    words[5] = 30'h1b7a81a1;
-    words[6] = 30'h37cb44a4;
-    words[7] = 30'h12ef56ab;
+  always_ff @(posedge clk_i) begin
+    case (addr_i)
+      3'd0: data_o <= 30'h07e2e6f1;
+      3'd1: data_o <= 30'h2e218147;
+      3'd2: data_o <= 30'h142233ec;
+      3'd3: data_o <= 30'h0198a5a9;
+      3'd4: data_o <= 30'h2c590c5e;
+      3'd5: data_o <= 30'h1b7a81a1;
+      3'd6: data_o <= 30'h37cb44a4;
+      3'd7: data_o <= 30'h12ef56ab;
+      default: data_o <= '0;
+    endcase
   end
-
-  always_ff @(posedge clk_i) data_o <= words[addr_i];
 
 endmodule
