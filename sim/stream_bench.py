@@ -34,7 +34,7 @@ class Rule(Protocol):
     frame: int  # items of an input frame
 
     def outputs(self, items: list[int]) -> list[int]:
-        """Return what leaves for `items` (and, for a padder, what is offered after them)."""
+        """Return what leaves for `items`."""
 
     def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
         """Return the cycles of all transfers in and out (`NEVER`: not within this run)."""
@@ -163,7 +163,7 @@ class Lanes:
                 here = out_data & ((1 << lane.rule.out_width) - 1)
                 moved = lane.see(cycle, bool(in_ready >> number & 1), bool(out_valid >> number & 1), here)
                 out_data >>= lane.rule.out_width
-                still = 0 if moved and not (lane.index == len(lane.items) and endless(lane.rule)) else still
+                still = 0 if moved else still
             await RisingEdge(dut.clk_i)
             cycle += 1
         return cycle
@@ -171,11 +171,6 @@ class Lanes:
     def check(self, lanes: list[Lane], what: str, cycle: int, complete: bool = True) -> None:
         for shape, lane in zip(self.shapes, lanes, strict=True):
             lane.check(f"{what}: {dict(shape)}", cycle, complete)
-
-
-def endless(rule: Rule) -> bool:
-    """Whether the module offers items of its own without any input (a padder)."""
-    return bool(getattr(rule, "endless", False))
 
 
 def random_items(draw: random.Random, frames: int) -> Callable[[Rule], list[int]]:

@@ -1,4 +1,4 @@
-"""hg_pad: zeros around a picture; they need no input, and nothing waits for them but the sink."""
+"""hg_pad: zeros around a picture; those before its first pixel come with it, the others need no input."""
 
 from __future__ import annotations
 
@@ -31,28 +31,27 @@ SHAPES = [
 
 
 class Pad:
-    endless = True
-
     def __init__(self, shape: Shape) -> None:
         self.in_width = self.out_width = shape["Width"]
         self.frame = shape["H"] * shape["W"]
         inner = np.zeros((shape["Top"] + shape["H"] + shape["Bottom"], shape["Left"] + shape["W"] + shape["Right"]))
         inner[shape["Top"] : shape["Top"] + shape["H"], shape["Left"] : shape["Left"] + shape["W"]] = 1
         self.inner = [bool(inside) for inside in inner.ravel()]
+        self.first = self.inner.index(True)
 
     def outputs(self, items: list[int]) -> list[int]:
-        source, results = iter(items), []
-        for inside in itertools.cycle(self.inner):
-            item = next(source, None) if inside else 0
-            if item is None:
+        left, results = list(items), []
+        for place, inside in itertools.cycle(enumerate(self.inner)):
+            if not left and (inside or place < self.first):
                 return results
-            results.append(item)
+            results.append(left.pop(0) if inside else 0)
         raise AssertionError("no pixel inside")
 
     def cycles(self, items: list[int], offers: list[int], ready: Ready) -> tuple[list[int], list[int]]:
-        waiting, pops, pushes = iter([*offers, NEVER]), [], []
-        for inside in itertools.cycle(self.inner):
-            offer = next(waiting) if inside else 0
+        waiting, pops, pushes = [*offers, NEVER], [], []
+        for place, inside in itertools.cycle(enumerate(self.inner)):
+            offer = waiting[0] if inside or place < self.first else 0
+            waiting = waiting[1:] if inside else waiting
             pushes.append(ready(max(offer, pushes[-1] + 1 if pushes else 0)))
             pops += [pushes[-1]] if inside else []
             if pushes[-1] >= NEVER:

@@ -2,8 +2,8 @@
 //
 //   out (y, x) = in (y - Top, x - Left), or zero outside; (Top + H + Bottom) x (Left + W + Right) pixels
 //
-// Firing rule: a pixel inside is taken in the cycle in which the sink takes it; zeros need no input and are offered as
-// soon as it is their turn, the first ones of a frame before its first pixel has come. No register: latency 0, interval 1.
+// Firing rule: a pixel inside is taken in the cycle in which the sink takes it. The zeros before a frame's first pixel are
+// offered while that pixel is; later ones need no input. No register: latency 0, interval 1.
 module hg_pad #(
     parameter int unsigned Width = 8,   // bits of a pixel, >= 1
     parameter int unsigned H = 4,       // rows of a frame, >= 1
@@ -36,11 +36,13 @@ module hg_pad #(
   logic [   RowWidth-1:0] row_q;
   logic                   column_in_q;  // the column is one of the picture's
   logic                   row_in_q;
+  logic                   begun_q;      // a pixel of this frame has been taken
 
   wire inner = row_in_q && column_in_q;
   wire step = out_valid_o && out_ready_i;
+  wire last = column_q == ColumnWidth'(Columns - 1) && row_q == RowWidth'(Rows - 1);
 
-  assign out_valid_o = in_valid_i || !inner;
+  assign out_valid_o = in_valid_i || (!inner && begun_q);
   assign in_ready_o  = out_ready_i && inner;
   assign out_data_o  = inner ? in_data_i : '0;
 
@@ -50,7 +52,9 @@ module hg_pad #(
       row_q       <= '0;
       column_in_q <= Left == 0;
       row_in_q    <= Top == 0;
+      begun_q     <= 1'b0;
     end else if (step) begin
+      begun_q <= (begun_q || inner) && !last;
       if (column_q != ColumnWidth'(Columns - 1)) begin
         column_q <= column_q + 1'b1;
         if (column_q == ColumnWidth'(Left + W - 1)) column_in_q <= 1'b0;

@@ -242,7 +242,7 @@ class Decimate(Process):
 
 @dataclass
 class Pad(Process):
-    """`hg_pad`: zeros around the picture need no input."""
+    """`hg_pad`: zeros around the picture need no input, but those before the first pixel wait until it is offered."""
 
     frames: int = 1
 
@@ -260,7 +260,7 @@ class Pad(Process):
             if m > len(out.taken) or m >= self.frames * width * height:
                 break
             earliest = out.taken[m - 1] + 1 if m else 0
-            if self._inside(m, width, height):
+            if self._inside(m, width, height) or m % (width * height) < top * width + left:
                 n = len(source.taken)
                 if n >= len(source.offered):
                     break
