@@ -14,7 +14,14 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     words : the contents, word 0 first
     width : bits of a word
     banner, title : comment lines
+
+    Raises
+    ------
+    ValueError
+        If a word does not fit.
     """
+    if any(word < 0 or word >> width for word in words):
+        raise ValueError(f"{module}: a word does not fit {width} bits")
     bits = max(1, (len(words) - 1).bit_length())
     digits = -(-width // 4)
     lines = [
