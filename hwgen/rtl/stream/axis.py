@@ -6,7 +6,7 @@ from typing import Any
 
 from hwgen.rtl.axis_stream import LIBRARY, AxisPort, axis_stream_text
 from hwgen.rtl.stream import network as net
-from hwgen.rtl.stream.emit import Emission, banner
+from hwgen.rtl.stream.emit import Emission
 from hwgen.rtl.stream.emit_top import port_names, tap_rows
 from hwgen.rtl.stream.timing import Timing, simulate
 
@@ -23,7 +23,7 @@ def axis_text(emission: Emission, bytes_a_beat: int, timing: Timing) -> str:
         emission.top,
         _ports(network, "in"),
         _ports(network, "out"),
-        banner=banner(emission.graph),
+        banner=emission.banner,
         bytes_a_beat=bytes_a_beat,
         tags=in_flight + 3,
         open_ports=[*taps, *links, *marks],

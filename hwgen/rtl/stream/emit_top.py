@@ -9,7 +9,7 @@ from hwgen.ir import Graph
 from hwgen.rtl import sv
 from hwgen.rtl.emit_top import tensor_port
 from hwgen.rtl.stream import network as net
-from hwgen.rtl.stream.emit import Emission, banner, templates
+from hwgen.rtl.stream.emit import Emission, templates
 
 STREAM_PORTS = ("valid", "ready", "data")
 
@@ -184,7 +184,7 @@ def top_text(emission: Emission, lines: list[str], timing: list[str]) -> str:
         templates()
         .get_template("stream_top.sv.j2")
         .render(
-            banner=banner(emission.graph),
+            banner=emission.banner,
             top=emission.top,
             lines=lines,
             timing=timing,
