@@ -13,7 +13,7 @@ from rtl_readers import slang_says, verilator_says, yosys_reads
 
 import hwgen.rtl
 from hwgen.rtl.axis_stream import LIBRARY, AxisPort, axis_stream_text
-from hwgen.sim.cocotb_run import build_bench, run_cocotb
+from hwgen.sim.cocotb_run import PROGRAM, build_bench, run_cocotb
 
 PIXELS, ELEMENTS = 9, 3
 BYTES = 4
@@ -99,6 +99,6 @@ def test_frames_under_stalls_of_a_wrong_length_and_resets(tmp_path: Path, count:
         frames["inputs"].append(x)
         frames["outputs"].append(y)
     result = run_cocotb(
-        program, "hwgen.sim.bench_axis", {"design": design, "seed": 5, **frames}, tmp_path, top="core_axis", seed=5
+        program, "hwgen.sim.bench_axis", {"design": design, "seed": 5, "program": PROGRAM, **frames}, tmp_path, top="core_axis", seed=5
     )
     assert len(result.tests) == 3 and all(message is None for _, message, _ in result.tests), result.tests

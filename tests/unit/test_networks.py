@@ -66,8 +66,7 @@ def is_exact(model) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shipped(root: Path, name: str) -> None:
-    stream = ["hardware.io_type=io_parallel", "hardware.reuse_factor=1"]
-    spec = load_spec(root / "models" / name / "model.yaml", stream)
+    spec = load_spec(root / "models" / name / "model.yaml")
     try:
         data = load_data(spec)
     except DataError as error:
