@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from hwgen.errors import ErrorList, HwgenError, ModelError, NumericsError, SpecError
+from hwgen.ir.streamable import check_streamable
 from hwgen.ir.unrolled import check_unrolled
 from hwgen.lower import vendor
 from hwgen.lower.precision import Precision
@@ -94,10 +95,11 @@ def _whole_errors(model: Any, spec: Any) -> list[HwgenError]:
     except (ModelError, SpecError) as error:
         return [error]
     pruned = getattr(getattr(spec, "compress", None), "pruning", None) is not None
-    if pruned or getattr(spec.hardware, "io_type", "io_parallel") != "io_parallel":
-        return []
     try:
-        check_unrolled(graph)
-    except NumericsError as error:
+        if getattr(spec.hardware, "io_type", "io_parallel") == "io_stream":
+            check_streamable(graph)
+        elif not pruned:
+            check_unrolled(graph)
+    except (ModelError, NumericsError) as error:
         return [error]
     return []

@@ -12,25 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.errors import ModelError
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
+from hwgen.ir.streamable import PRODUCTS, check_streamable
 from hwgen.rtl.generate import RtlOptions
 from hwgen.rtl.stream import kernels
 from hwgen.rtl.stream import network as net
 from hwgen.rtl.stream.linear import Fold, Linear, linear_of, mac_operands
 from hwgen.rtl.stream.sparse import schedule_of
 
-LINEAR = (ir.Conv, ir.DepthwiseConv, ir.Dense)
-POOLS = (ir.MaxPool, ir.SumPool)
-MERGES = (ir.Add, ir.Sub, ir.Mul, ir.Max, ir.Min, ir.Concat)
-ALONE = (*kernels.FOLLOWERS, ir.ReduceMax, ir.ArgMax)
-
 
 def linear_layers(graph: Graph) -> list[Linear]:
     """Return the layers that multiply by constants, in order."""
-    return [linear_of(graph, node) for node in graph.nodes if isinstance(node, LINEAR)]
+    return [linear_of(graph, node) for node in graph.nodes if isinstance(node, PRODUCTS)]
 
 
 def build_network(graph: Graph, folds: Mapping[str, Fold], options: RtlOptions) -> net.Network:
@@ -59,6 +54,7 @@ class _Builder:
         self.done: set[str] = set()
 
     def network(self) -> net.Network:
+        check_streamable(self.graph)
         for node in self.graph.nodes:
             if not isinstance(node, ir.Const) and node.name not in self.done:
                 self._node(node)
@@ -149,14 +145,8 @@ class _Builder:
             case ir.Upsample():
                 t = self.graph.types[node.inputs[0]]
                 self._plain(node, net.Upsample, height=t.shape[0], width=t.shape[1], factors=node.factors)
-            case _ if isinstance(node, MERGES + ALONE):
-                self._merge(node)
             case _:
-                raise ModelError(
-                    f"no streaming hardware for {type(node).__name__}",
-                    where=node.name,
-                    expected="hardware.io_type: io_parallel, if the network is small",
-                )
+                self._merge(node)
 
     def _plain(self, node: ir.Node, kind: Callable[..., net.Stage], **fields: Any) -> None:
         source, stream = self._take(node.inputs[0]), self._tensor(node.name, f"{node.name}_raw")
@@ -170,19 +160,6 @@ class _Builder:
         return result
 
     def _merge(self, node: ir.Node) -> None:
-        shapes = {pixel_layout(self.graph.types[i].shape)[1] for i in node.inputs if not self._is_const(i)}
-        if any(self._is_const(i) for i in node.inputs) and not isinstance(node, ir.Scale):
-            raise ModelError(f"no streaming hardware for {type(node).__name__} with a constant", where=node.name)
-        if len(shapes) != 1:
-            raise ModelError(
-                f"{type(node).__name__} of tensors with different pictures has no streaming hardware",
-                where=node.name,
-                found=", ".join(str(self.graph.types[i].shape) for i in node.inputs),
-            )
-        if isinstance(node, ir.Concat):
-            rank = len(self.graph.types[node.name].shape)
-            if node.axis % rank != rank - 1:
-                raise ModelError("a stream concatenates channels only", where=node.name, expected="axis=-1")
         streams = [self._take(i) for i in node.inputs if not self._is_const(i)]
         chain = self._chain(node)
         last = chain[-1].name if chain else node.name
@@ -226,10 +203,6 @@ class _Builder:
                 )
             )
             return self._queued(stream, f"{node.name}_kept")  # a row dropped takes its pixels' cycles
-        if top >= kernel[0] or left >= kernel[1]:
-            raise ModelError(
-                "more padding than the kernel is wide", where=node.name, found=str(node.padding), expected="a Pad node"
-            )
         pixels = self._queued(source, node.name)
         stream = self._stream(f"{node.name}_window", kernel[0] * kernel[1] * channels, fmt, beats)
         self.stages.append(
