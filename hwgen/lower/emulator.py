@@ -22,7 +22,7 @@ RUN_TIMEOUT_S = 3600.0
 FLAGS = ("-O1",)
 """Of g++: measured on ResNet-8, more optimisation takes longer to compile and does not run faster."""
 FEWEST_FRAMES = 50
-"""Frames the emulation runs, at least, whatever it takes."""
+"""Frames of each set that the emulation runs, at least, whatever it takes."""
 PROBE_FRAMES = 4
 """Frames of each set that tell how long one takes."""
 BLOCK_FRAMES = 2000
@@ -105,7 +105,7 @@ class Emulator:
         budget_s: float | None = None,
         progress: Callable[[str, float | None], None] = lambda m, f: None,
     ) -> tuple[dict[str, dict[str, IntArray]], dict[str, IntArray]]:
-        """Run as many frames of each set as `budget_s` seconds allow, at least `FEWEST_FRAMES` in all.
+        """Run as many frames of each set as `budget_s` seconds allow, at least `FEWEST_FRAMES` of each.
 
         Returns
         -------
@@ -120,8 +120,9 @@ class Emulator:
         ran = sum(len(next(iter(outputs.values()))) for outputs in probe)
         allowed = sum(counts.values())
         if budget_s is not None and ran:
-            allowed = max(FEWEST_FRAMES, int(budget_s / max(spent / ran, 1e-9)))
-        rows = {name: _some(name, counts[name], share) for name, share in _shares(counts, allowed).items()}
+            allowed = int(budget_s / max(spent / ran, 1e-9))
+        shares = _shares(counts, allowed)
+        rows = {name: _some(name, count, max(shares[name], FEWEST_FRAMES)) for name, count in counts.items()}
         results, done, total = {}, 0, sum(map(len, rows.values()))
         for name, chosen in rows.items():
             parts = []
