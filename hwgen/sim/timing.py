@@ -13,6 +13,8 @@ from hwgen.sim.native import Harness
 from hwgen.sim.streams import Words, tap_streams
 from hwgen.sim.transfers import Epoch, Transfers
 
+PATIENT_FRAMES = 28
+"""Frames up to which a burst may grow whatever it costs: queues fill over several frames."""
 WARM_UP, STEADY = 3, 4
 """Frames before, and frames in, the part of a run in which every distance must be the same."""
 
@@ -138,7 +140,8 @@ def _bursts(harness: Harness, frames: Words, seen: _Seen, **options: Any) -> Ite
             seen.notes.append(f"{count} frames offered back to back, {len(many.produced)} out")
             return
         seen.marks = dict(many.marks)
-        last = not streamed or count >= INTERVAL_FRAMES or seen.cycles + 2 * many.cycles > 2 * TIMING_CYCLES
+        spent = count >= PATIENT_FRAMES and seen.cycles + 2 * many.cycles > 2 * TIMING_CYCLES
+        last = not streamed or count >= INTERVAL_FRAMES or spent
         yield many.whole, last
         if last:
             return
