@@ -99,6 +99,11 @@ def test_frames_under_stalls_of_a_wrong_length_and_resets(tmp_path: Path, count:
         frames["inputs"].append(x)
         frames["outputs"].append(y)
     result = run_cocotb(
-        program, "hwgen.sim.bench_axis", {"design": design, "seed": 5, "program": PROGRAM, **frames}, tmp_path, top="core_axis", seed=5
+        program,
+        "hwgen.sim.bench_axis",
+        {"design": design, "seed": 5, "program": PROGRAM, **frames},
+        tmp_path,
+        top="core_axis",
+        seed=5,
     )
     assert len(result.tests) == 3 and all(message is None for _, message, _ in result.tests), result.tests
