@@ -1,4 +1,4 @@
-"""Run an external program: own process group, log file, timeouts, peak memory, clear failures."""
+"""Run an external program: own process group, log file, timeouts, clear failures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,11 @@ class Completed:
     output : str
         Standard output and error, together.
     seconds : float
-    peak_mb : float
-        Largest resident set of the program or of one of its children, in MiB.
     """
 
     returncode: int
     output: str
     seconds: float
-    peak_mb: float
 
 
 def run(
@@ -147,12 +144,12 @@ def _run_logged(
                 hint="`hwgen doctor` lists what is missing and how to get it",
             ) from failure
         try:
-            reason, peak_kb = _watch(process, path, start, timeout_s, stall_timeout_s, on_output)
+            reason = _watch(process, path, start, timeout_s, stall_timeout_s, on_output)
         finally:
             _kill_group(process)
     seconds = time.monotonic() - start
     output = path.read_text(errors="replace")
-    return Completed(process.returncode, output, seconds, peak_kb / 1024), reason
+    return Completed(process.returncode, output, seconds), reason
 
 
 def _watch(
@@ -162,23 +159,22 @@ def _watch(
     timeout_s: float | None,
     stall_timeout_s: float | None,
     on_output: Callable[[str], None] | None,
-) -> tuple[str | None, int]:
-    """Wait for the process; return why it was killed (None if it ended by itself) and its peak memory in KiB."""
+) -> str | None:
+    """Wait for the process; return why it was killed, None if it ended by itself."""
     name = Path(process.args[0]).name  # type: ignore[index, arg-type]
     pause, seen, last = 0.002, 0, start
     reason = None
     with path.open("r", errors="replace") as reader:
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            ended = process.poll() is not None
             size = path.stat().st_size
             now = time.monotonic()
             if size != seen:
                 seen, last = size, now
                 if on_output is not None and (text := reader.read()):
                     on_output(text)
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                return reason, usage.ru_maxrss
+            if ended:
+                return reason
             if reason is None:
                 if timeout_s is not None and now - start > timeout_s:
                     reason = f"{name} did not end within {timeout_s:g} s and was stopped"

@@ -17,14 +17,13 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_output_status_memory_and_log(tmp_path: Path) -> None:
+def test_output_status_and_log(tmp_path: Path) -> None:
     seen: list[str] = []
-    code = "import sys; x = bytearray(50_000_000); print('out'); print('err', file=sys.stderr)"
+    code = "import sys; print('out'); print('err', file=sys.stderr)"
     done = run(python(code), log=tmp_path / "a" / "log", on_output=seen.append)
     assert done.returncode == 0
     assert "out" in done.output and "err" in done.output
     assert (tmp_path / "a" / "log").read_text() == done.output == "".join(seen)
-    assert 50 < done.peak_mb < 2000
 
 
 def test_a_failure_shows_the_end_of_the_log() -> None:
