@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import hwgen
+from hwgen import interrupts
 from hwgen.errors import ErrorList, HwgenError
 
 app = typer.Typer(
@@ -155,8 +156,14 @@ def _show(result: Any, *, quiet: bool, as_json: bool) -> None:
 @contextlib.contextmanager
 def _reported(folder: Path | None) -> Iterator[None]:
     """Turn what goes wrong below into messages on standard error and an exit status; no traceback."""
+    interrupts.install()
     try:
-        yield
+        try:
+            yield
+            interrupts.check()
+        except Exception:
+            interrupts.check()
+            raise
     except HwgenError as error:
         _print_errors(error)
         raise typer.Exit(error.exit_status) from None

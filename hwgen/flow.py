@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from hwgen import stages
+from hwgen import interrupts, stages
 from hwgen.digests import code_digest, digest_of, folder_digests, input_digest, package_versions, spec_slice
 from hwgen.errors import HwgenError, ToolMissing
 from hwgen.folder import BuildFolder, disk_errors
@@ -192,9 +192,15 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
     """
     result = FlowResult(folder)
     with BuildFolder(folder) as build:
-        context = Context(spec, folder, screen.update, retrain=options.retrain, trust=options.trust)
+
+        def progress(message: str, fraction: float | None) -> None:
+            interrupts.check()
+            screen.update(message, fraction)
+
+        context = Context(spec, folder, progress, retrain=options.retrain, trust=options.trust)
         forced = options.force
         for stage in STAGES:
+            interrupts.check()
             forced = forced or stage.name == options.first
             key = stage_key(stage, spec, folder)
             asked = forced or (options.retrain and stage.name == "train")

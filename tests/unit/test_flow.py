@@ -1,13 +1,17 @@
 """The flow with small stages of its own: what is run again, and what a failure leaves behind."""
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from hwgen import flow
 from hwgen.errors import ModelError, OutputError, ToolMissing
@@ -251,3 +255,24 @@ def test_the_real_stages_fit_together() -> None:
             assert pattern in written, f"{stage.name} reads {pattern}"
         written |= set(stage.writes)
     assert flow.STAGE_NAMES == ["spec", "train", "compress", "lower", "rtl", "verify"]
+
+
+def test_a_swallowed_ctrl_c_still_ends_the_command(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    """Importing TensorFlow swallows a KeyboardInterrupt now and then, or makes another error of it."""
+    from hwgen import cli, interrupts
+
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)  # a background job ignores it
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        for error in (None, ImportError("initialization failed")):
+            with pytest.raises(typer.Exit) as ended, cli._reported(None):
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+                assert interrupts.seen()
+                if error:
+                    raise error
+            assert ended.value.exit_code == 130
+            assert "interrupted" in capfd.readouterr().err
+    finally:
+        interrupts._seen.clear()
+        signal.signal(signal.SIGINT, before)
