@@ -99,11 +99,21 @@ def verify(
 
 
 @app.command()
-def show(folder: Annotated[Path, typer.Argument(help="A build folder.")], as_json: AsJson = False) -> None:
+def show(
+    folder: Annotated[Path, typer.Argument(help="A build folder.")],
+    html: Annotated[bool, typer.Option("--html", help="Open report.html in a browser; print its path.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the table of an earlier build; nothing is run."""
     with _reported(folder):
+        from hwgen.api import page_of
         from hwgen.api import show as read
 
+        if html:
+            from hwgen.report.browser import open_page
+
+            typer.echo(open_page(page_of(folder)))
+            return
         _show(read(folder), quiet=False, as_json=as_json)
 
 
