@@ -53,7 +53,7 @@ KINDS = {
     "imported": "Imported",
 }
 SOURCES = {
-    "estimate": "estimate: a documented formula",
+    "estimate": "estimate",
     "yosys": "yosys",
     "nextpnr": "nextpnr",
     "opensta": "OpenSTA",
@@ -89,17 +89,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "n": number,
-        "share": share,
-        "score": score,
-        "time": time_of,
-        "short": short,
-        "pretty": pretty,
-        "change": change,
-        "name": breakable,
-        "zip": zip,
-    }
+    environment.filters |= FILTERS
     environment.globals |= {
         "bar": svg.bar,
         "span": svg.span,
@@ -183,3 +173,17 @@ def grid(end: float, most: int = 6) -> list[float]:
     while end / step > most:
         step *= 2.5 if str(f"{step:.0e}")[0] == "2" else 2
     return [k * step for k in range(int(end / step) + 1)]
+
+
+FILTERS = {
+    "n": number,
+    "share": share,
+    "score": score,
+    "change": change,
+    "time": time_of,
+    "short": short,
+    "name": breakable,
+    "pretty": pretty,
+    "zip": zip,
+}
+"""How the template writes values."""
