@@ -26,8 +26,8 @@ test: $(VENV)/.hwgen-dev $(SPEECH)
 	@$(MAKE) --no-print-directory fashion-data || echo "going on: the tests that need Fashion-MNIST will say so"
 	@$(MAKE) --no-print-directory browser || echo "going on: the test that needs a browser will say so"
 	@$(BIN)/hwgen doctor --install
-	$(BIN)/ruff check hwgen tests sim benchmarks
-	$(BIN)/ruff format --check --quiet hwgen tests sim benchmarks
+	$(BIN)/ruff check hwgen tests sim
+	$(BIN)/ruff format --check --quiet hwgen tests sim
 	$(BIN)/mypy
 	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q
 
@@ -39,14 +39,14 @@ nightly: $(VENV)/.hwgen-dev $(SPEECH)
 	for yaml in models/*/model.yaml; do $(BIN)/hwgen build $$yaml --set verify.vectors=all || exit 1; done
 
 lint: $(VENV)/.hwgen-dev
-	$(BIN)/ruff check hwgen tests sim benchmarks
-	$(BIN)/ruff format --check hwgen tests sim benchmarks
+	$(BIN)/ruff check hwgen tests sim
+	$(BIN)/ruff format --check hwgen tests sim
 	$(BIN)/mypy
 
 # Side by side with hls4ml, alkaid and XLS on the same weights, in one run.
 bench: $(VENV)/.hwgen-bench
 	@$(BIN)/hwgen doctor --install
-	$(BIN)/python -m benchmarks
+	$(BIN)/hwgen bench
 
 doctor: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install

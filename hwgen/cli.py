@@ -143,6 +143,26 @@ def doctor(
 
 
 @app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Results and history [build/bench].")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only this benchmark (repeatable).")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Show the last runs; nothing is run.")] = False,
+) -> None:
+    """Measure hwgen side by side with alkaid, XLS and hls4ml on this machine; about 20 minutes."""
+    with _reported(None):
+        from hwgen.bench import history as past
+        from hwgen.bench.result import Options
+        from hwgen.bench.run import OUT
+        from hwgen.bench.run import bench as run
+
+        if history:
+            typer.echo(past.table(past.read(out or OUT)))
+        elif status := run(only or (), Options(quick=quick), out or OUT, typer.echo):
+            raise typer.Exit(status)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of model.yaml."""
     with _reported(None):

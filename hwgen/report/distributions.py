@@ -21,7 +21,7 @@ BINS = 64
 """The most bins of a histogram; each is a power of two of the format's steps wide."""
 FRAMES = 200
 """The most vectors that the activations are counted on."""
-ELEMENTS = 40_000_000
+ELEMENTS = 16_000_000
 """The most integers that are evaluated for it: large networks get fewer vectors."""
 BLOCK = 4_000_000
 """Integers evaluated, with every layer kept, at a time (32 MB)."""
