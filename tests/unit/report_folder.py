@@ -22,6 +22,15 @@ SECTIONS = (
 )  # fmt: skip
 """What the page shows, in its order."""
 
+DETAILS = {
+    "memories": [{"layer": "fc0", "kind": "LUT RAM", "bits": 4096}, {"layer": "fc1", "kind": "block RAM"}],
+    "utilization": {"LUT": 0.25, "FF": None},
+    "critical_path": {"layer": "fc0", "cells": ["a", "b"]},
+    "warnings": ["one", "two"],
+    "limit": "fc1",
+    "frames": 20,
+}
+
 TOOLS = {"hwgen": "0.1.0", "python": "3.11", "numpy": "2.4", "verilator": "5.052", "cocotb": None}
 YAML = """\
 model: {{name: {name}, layers: [{{QDense: {{name: fc0, units: 2}}}}]}}
@@ -106,7 +115,7 @@ def tables(graph: Graph) -> list[CostTable]:
     return [
         CostTable("predicted", "estimate", "xcup", "hwgen", total=total, layers=rows),
         CostTable("synthesized", "yosys", "xcup", "pyosys 0.70", total=total | {"depth": 12}, layers=rows,
-                  details={"memories": {"fc0": "LUT RAM"}}),
+                  details=DETAILS),
         CostTable("placed", "nextpnr", "ecp5", status="NOT RUN", reason=missing),
     ]  # fmt: skip
 

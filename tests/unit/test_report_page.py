@@ -111,6 +111,8 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert data["cost"]["by_layer"][0] == ["LUT", "FF"]
     assert "Predicted estimate" in text and "Synthesized yosys pyosys 0.70" in text
     assert "NOT RUN" in text and "nextpnr-ecp5 is not installed" in text
+    assert "layer kind bits" in text and "fc0 LUT RAM 4,096" in text and "fc1 block RAM –" in text
+    assert "utilization LUT 0.25 FF –" in text and '"layer": "fc0"' in text and "limit fc1" in text
     (folder / "reports" / "cost.json").unlink()
     change(folder, "reports/prediction.json", cost=data["cost"]["tables"][0])
     data, _, text = read(folder)
