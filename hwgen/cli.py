@@ -99,11 +99,21 @@ def verify(
 
 
 @app.command()
-def show(folder: Annotated[Path, typer.Argument(help="A build folder.")], as_json: AsJson = False) -> None:
+def show(
+    folder: Annotated[Path, typer.Argument(help="A build folder.")],
+    html: Annotated[bool, typer.Option("--html", help="Open report.html in a browser; print its path.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the table of an earlier build; nothing is run."""
     with _reported(folder):
+        from hwgen.api import page_of
         from hwgen.api import show as read
 
+        if html:
+            from hwgen.report.browser import open_page
+
+            typer.echo(open_page(page_of(folder)))
+            return
         _show(read(folder), quiet=False, as_json=as_json)
 
 
@@ -130,6 +140,26 @@ def doctor(
             typer.echo(tool_table(tools))
         if missing:
             raise typer.Exit(4)
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Results and history [build/bench].")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only this benchmark (repeatable).")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Show the last runs; nothing is run.")] = False,
+) -> None:
+    """Measure hwgen side by side with alkaid, XLS and hls4ml on this machine; about 20 minutes."""
+    with _reported(None):
+        from hwgen.bench import history as past
+        from hwgen.bench.result import Options
+        from hwgen.bench.run import OUT
+        from hwgen.bench.run import bench as run
+
+        if history:
+            typer.echo(past.table(past.read(out or OUT)))
+        elif status := run(only or (), Options(quick=quick), out or OUT, typer.echo):
+            raise typer.Exit(status)
 
 
 @app.command()

@@ -6,8 +6,8 @@ from math import prod
 from pathlib import Path
 
 import pytest
+from keras_networks import mobilenet_v1, resnet8_cifar
 
-from benchmarks.networks import mobilenet_v1, resnet8_cifar
 from hwgen.errors import DataError
 from hwgen.spec import load_spec
 from hwgen.train.build import make_model

@@ -1,7 +1,5 @@
 """How many faults does the proof find? Seeded edits of generated RTL, each put through `hwgen.sim.verify`.
 
-    python benchmarks/mutants.py [--count 60] [--seed 0] [--jobs 2] [--out mutants.json]
-
 A small network is generated and verified once (it must PASS). Every mutant is one edit of one generated or library
 file: a bit of a constant, a sign, a shift, an operand, a rounding, a saturation bound, a register removed, a handshake
 term dropped. Killed: `verify` says FAIL, or the simulator hangs or crashes. Not counted: edits that Verilator refuses,
@@ -11,14 +9,12 @@ Survivors are printed with their diff.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import hashlib
 import json
 import random
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,8 +23,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from networks import dense_network
-
+from hwgen.bench.networks import dense_network
+from hwgen.bench.result import Options, Row
+from hwgen.bench.result import Result as BenchResult
 from hwgen.errors import ProofError
 from hwgen.files import FileSet, json_bytes
 from hwgen.ir import graph_files
@@ -36,9 +33,10 @@ from hwgen.ir.vectors import make_vectors, save_vectors
 from hwgen.rtl import RtlOptions, generate
 from hwgen.sim.verify import VerifyOptions, verify
 from hwgen.tools import verilator
-from hwgen.tools.run import run
+from hwgen.tools.run import run as execute
 
 SIZES = (8, 10, 8, 5)
+COUNT, QUICK_COUNT = 60, 8
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ def compiled(folder: Path) -> str:
     names = (folder / "rtl" / f"{design['top']}.f").read_text().split()
     command: list[str | Path] = [tool.path, "--cc", "-O3", "-Wno-fatal", "--no-timing", "--Mdir", target]
     command += ["--prefix", "Vsame", "--top-module", design["axis"]["top"], *names]
-    run(command, cwd=folder / "rtl", env=tool.env, timeout_s=60)
+    execute(command, cwd=folder / "rtl", env=tool.env, timeout_s=60)
     total = hashlib.sha256()
     for path in sorted(target.glob("*.cpp")) + sorted(target.glob("*.h")):
         total.update(path.read_bytes())
@@ -258,36 +256,28 @@ def apply(before: list[str], mutant: Mutant) -> list[str]:
     return after
 
 
-def main() -> int:
-    """Run the benchmark; the exit status is 1 if fewer than 95 % are killed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+def run(options: Options) -> BenchResult:
+    """Try mutants until enough of them count; the unchanged design must pass."""
+    count = QUICK_COUNT if options.quick else COUNT
     with tempfile.TemporaryDirectory(prefix="hwgen-mutants-") as scratch:
         base = Path(scratch) / "base"
         base_folder(base, options.seed)
         if verify(base, VerifyOptions()).status != "PASS":
-            print("the unchanged design does not pass", file=sys.stderr)
-            return 1
+            raise ProofError("the unchanged design does not pass", where="hwgen bench")
         (base / "digest").write_text(compiled(base))
         chosen = mutants(base / "rtl", "victim", options.seed)
         results: list[Result] = []
         with ProcessPoolExecutor(options.jobs) as pool:
             pending = iter(chosen)
-            while counted(results) < options.count:
-                batch = [m for m, _ in zip(pending, range(min(8, options.count - counted(results))), strict=False)]
+            while counted(results) < count:
+                batch = [m for m, _ in zip(pending, range(min(8, count - counted(results))), strict=False)]
                 if not batch:
                     break
                 for result in pool.map(try_mutant, [base] * len(batch), batch):
                     results.append(result)
-                    print(
-                        f"{result.outcome:<9} {result.seconds:5.1f} s  {result.mutant.operator:<28} {result.by[:80]}",
-                        flush=True,
-                    )
-    return report(results, options.out)
+                    line = f"{result.outcome:<9} {result.seconds:5.1f} s  {result.mutant.operator:<28} {result.by[:80]}"
+                    print(line, flush=True)
+    return report(results, judge=not options.quick)
 
 
 def counted(results: list[Result]) -> int:
@@ -295,11 +285,10 @@ def counted(results: list[Result]) -> int:
     return sum(result.outcome in ("killed", "survived") for result in results)
 
 
-def report(results: list[Result], out: Path | None) -> int:
-    """Print the table and the survivors; write JSON."""
+def report(results: list[Result], judge: bool) -> BenchResult:
+    """Print the operators and the survivors, and return the share that was killed; `judge`: against the bar."""
     valid = [result for result in results if result.outcome in ("killed", "survived")]
     killed = [result for result in valid if result.outcome == "killed"]
-    rate = len(killed) / max(len(valid), 1)
     print(f"\n{'operator':<30} {'killed':>7} {'of':>4}")
     totals = Counter(result.mutant.operator for result in valid)
     kills = Counter(result.mutant.operator for result in killed)
@@ -308,14 +297,7 @@ def report(results: list[Result], out: Path | None) -> int:
     for result in valid:
         if result.outcome == "survived":
             print(f"\nsurvivor: {result.mutant.operator}\n{result.diff}")
-    print(f"\nkilled {len(killed)} of {len(valid)} ({100 * rate:.1f} %); {len(results) - len(valid)} not counted")
-    if out:
-        rows = [asdict(result) for result in results]
-        out.write_text(
-            json.dumps({"killed": len(killed), "mutants": len(valid), "rate": rate, "results": rows}, indent=2)
-        )
-    return 0 if valid and rate >= 0.95 else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    what = f"mutants killed by `hwgen verify`, of {len(valid)} ({len(results) - len(valid)} more not counted)"
+    rate = len(killed) / len(valid) if valid else None
+    row = Row("killed", what, rate, at_least=0.95 if judge else None, reason=None if valid else "no edit counted")
+    return BenchResult([row], {"results": [asdict(result) for result in results]})

@@ -1,33 +1,43 @@
 """LUTs, clocks and logic depth of the jet tagger's topology: hwgen against alkaid's own Verilog and XLS.
 
-    python benchmarks/lut_peers.py [--seed 0] [--out FILE] [--quick]
-
 One run, one set of seeded weights (6-bit, half pruned; 8-bit inputs; 6-bit saturating ReLU, round half up, which
 is what the peers have), one synthesis script for all: pyosys `synth_xilinx -family xcup -nodsp -flatten`, `ltp -noff`.
 Every candidate is first shown to compute the same integers. A design's clocks are the registers a frame meets from
-the ports in to the ports out. `--quick` leaves XLS out.
+the ports in to the ports out.
+
+XLS (PyPI xls-python) is there twice: on alkaid's shared adders, and on the plain layers in DSLX (`hwgen.bench.dslx`).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import JET_SIZES as SIZES
-from networks import dense_network
 
+from hwgen.bench.networks import JET_SIZES as SIZES
+from hwgen.bench.networks import dense_network
+from hwgen.bench.result import Options, Result, Row
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, generate
 from hwgen.tools.yosys import synthesize_xilinx
+
+PERIODS_NS = (3.3, 4.0)
+"""Clocks that hwgen's points ask for."""
+CUTOFF = 5.0
+"""alkaid's pipelining: latency units a stage."""
+STAGES = 6
+"""Pipeline stages that XLS schedules into."""
+DSLX_SIZES = (16, 64)
+"""The layer that XLS gets as DSLX: of the whole network it would write 400,000 LUTs' worth of Verilog."""
+XLS_MISSING = "xls-python is not installed: pip install 'hwgen[bench]'"
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,23 @@ def xls_point(program: Any, stages: int, generate_s: float) -> Point:
     return Point("xls", f"{stages} stages", clocks, result.lut, result.ff, result.depth, generate_s)
 
 
+def dslx_point(graph: Graph, stages: int) -> Point:
+    """Synthesize the plain layers in DSLX, scheduled by XLS into `stages` pipeline stages."""
+    from hwgen.bench.dslx import dslx_verilog
+
+    fmt = graph.inputs[0].fmt
+    frames = np.random.default_rng(1).integers(fmt.int_min, fmt.int_max + 1, (100, *graph.inputs[0].shape))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        text = dslx_verilog(graph, stages, frames)
+        generate_s = time.perf_counter() - start
+        path = Path(folder) / "model.v"
+        path.write_text(text)
+        result = synthesize_xilinx([path], "model")
+    clocks = text.count("// Registers for pipe stage")
+    return Point("xls, DSLX", f"{stages} stages", clocks, result.lut, result.ff, result.depth, generate_s)
+
+
 def hwgen_point(graph: Graph, clock_period_ns: float, **options: Any) -> Point:
     """Synthesize our own SystemVerilog at a requested clock."""
     start = time.perf_counter()
@@ -126,62 +153,69 @@ def hwgen_point(graph: Graph, clock_period_ns: float, **options: Any) -> Point:
     return Point("hwgen", setting, clocks, result.lut, result.ff, result.depth, generate_s)
 
 
-def judge(ours: list[Point], peer: Point) -> dict[str, Any]:
-    """Return our best point that is no worse than `peer` in LUTs, clocks and depth, if there is one."""
+def no_worse(ours: Sequence[Point], peer: Point) -> Point | None:
+    """Return our smallest point that is no worse than `peer` in LUTs, clocks and depth, if there is one."""
     fits = [p for p in ours if p.lut <= peer.lut and p.clocks <= peer.clocks and p.depth <= peer.depth]
-    best = min(fits, key=lambda p: p.lut, default=None)
-    return {
-        "peer": asdict(peer),
-        "no_worse": best is not None,
-        "ours": best and asdict(best),
-        "lut_ratio": best and best.lut / peer.lut,
-    }
+    return min(fits, key=lambda p: p.lut, default=None)
 
 
-def main() -> int:
-    """Run the comparison and print it; the exit status is 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--periods", type=float, nargs="+", default=[3.3, 4.0])
-    parser.add_argument("--cutoffs", type=float, nargs="+", default=[5.0])
-    parser.add_argument("--layer-inputs", default="ufixed<6,2>", help="of the 32x32 layer; as they are in the network")
-    parser.add_argument("--stages", type=int, nargs="+", default=[6])
-    options = parser.parse_args()
-    graph = network(options.seed)
+def against(key: str, ours: Sequence[Point], peer: Point) -> Row:
+    """Return the row of a peer: LUTs of our best point as good as it in everything, ÷ its LUTs."""
+    best = no_worse(ours, peer)
+    what = f"LUTs ÷ {peer.who} ({peer.setting}: {peer.lut:,} LUT, {peer.clocks} clocks, depth {peer.depth})"
+    if best is None:  # the nearest in LUTs, and the bar missed
+        return Row(key, f"{what}; clocks or depth are worse", min(p.lut for p in ours) / peer.lut, at_most=0)
+    return Row(key, what, best.lut / peer.lut, at_most=1)
+
+
+def why_no_xls(options: Options) -> str | None:
+    """Return why XLS is left out, or None: it is there, and has the time."""
+    if options.quick:
+        return "left out by --quick"
+    return None if find_spec("xls") else XLS_MISSING
+
+
+def run(options: Options) -> Result:
+    """Synthesize every candidate; two at a time."""
+    graph, layer = network(options.seed), dense_network("layer", (32, 32), options.seed, inputs="ufixed<6,2>")
+    signed = dense_network("layer", (32, 32), options.seed)
+    small = network(options.seed, DSLX_SIZES, "small")
     start = time.perf_counter()
     program = alkaid_program(graph)
     solved = time.perf_counter() - start
-    layer = dense_network("layer", (32, 32), options.seed, inputs=options.layer_inputs)
-    with ThreadPoolExecutor(2) as pool:
-        peers = [pool.submit(alkaid_point, program, c, solved) for c in options.cutoffs]
-        if not options.quick:
-            peers += [pool.submit(xls_point, program, s, solved) for s in options.stages]
-        ours = [pool.submit(hwgen_point, graph, p) for p in options.periods]
-        strategies = [pool.submit(hwgen_point, layer, 5.0, strategy=s) for s in ("distributed_arithmetic", "latency")]
-        our_points, peer_points = [p.result() for p in ours], [p.result() for p in peers]
-        shared, plain = (p.result() for p in strategies)
-    print(f"{'':8} {'setting':24} {'clocks':>6} {'LUT':>7} {'FF':>7} {'depth':>6} {'generate':>9}")
-    for p in [*peer_points, *our_points, shared, plain]:
-        print(f"{p.who:8} {p.setting:24} {p.clocks:6} {p.lut:7} {p.ff:7} {p.depth:6} {p.generate_s:8.1f}s")
-    verdicts = [judge(our_points, peer) for peer in peer_points]
-    for verdict in verdicts:
-        peer = verdict["peer"]
-        ratio = f"{verdict['lut_ratio']:.3f} x its LUTs" if verdict["no_worse"] else "no point of ours is as good"
-        print(f"against {peer['who']} ({peer['setting']}): {ratio}")
-    print(f"one 32x32 layer, distributed_arithmetic / latency: {shared.lut / plain.lut:.3f} x LUTs")
-    if options.out:
-        document = {
-            "seed": options.seed,
-            "points": [asdict(p) for p in [*peer_points, *our_points]],
-            "against_peers": verdicts,
-            "layer_32x32": {"shared": asdict(shared), "plain": asdict(plain), "lut_ratio": shared.lut / plain.lut},
-        }
-        options.out.write_text(json.dumps(document, indent=2) + "\n")
-    reached = all(v["no_worse"] for v in verdicts) and shared.lut <= 0.5 * plain.lut
-    return 0 if reached and max(p.generate_s for p in our_points) <= 10 else 1
+    no_xls = why_no_xls(options)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        jobs: dict[str, Future[Point]] = {"alkaid": pool.submit(alkaid_point, program, CUTOFF, solved)}
+        if no_xls is None:
+            jobs["xls"] = pool.submit(xls_point, program, STAGES, solved)
+            jobs["dslx"] = pool.submit(dslx_point, small, STAGES)
+            jobs["small"] = pool.submit(hwgen_point, small, PERIODS_NS[0])
+        jobs |= {f"hwgen {p:g}": pool.submit(hwgen_point, graph, p) for p in PERIODS_NS}
+        for name, one in (("layer", layer), ("signed", signed)):
+            for strategy in ("distributed_arithmetic", "latency"):
+                jobs[f"{name} {strategy}"] = pool.submit(hwgen_point, one, 5.0, strategy=strategy)
+        points = {name: job.result() for name, job in jobs.items()}
+    print_points(points)
+    ours = [points[f"hwgen {p:g}"] for p in PERIODS_NS]
+    rows = [against("alkaid", ours, points["alkaid"])]
+    if no_xls is None:
+        rows += [against("xls", ours, points["xls"]), against("xls_dslx", [points["small"]], points["dslx"])]
+    else:
+        rows += [
+            Row("xls", "LUTs ÷ alkaid's adders through XLS", None, at_most=1, reason=no_xls),
+            Row("xls_dslx", "LUTs ÷ XLS from DSLX", None, at_most=1, reason=no_xls),
+        ]
+    for key, what, bar in (("layer", "inputs of 6 bits", 0.5), ("signed", "signed inputs of 8 bits", None)):
+        shared, plain = points[f"{key} distributed_arithmetic"], points[f"{key} latency"]
+        text = f"distributed_arithmetic ÷ latency, 32×32, {what} ({shared.lut:,} ÷ {plain.lut:,} LUT)"
+        rows.append(Row(f"layer_{key}", text, shared.lut / plain.lut, at_most=bar))
+    rows.append(Row("generate_s", "time to generate the network's RTL, s", max(p.generate_s for p in ours), at_most=10))
+    return Result(rows, {"points": {name: asdict(point) for name, point in points.items()}})
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def print_points(points: dict[str, Point]) -> None:
+    """Print what was synthesized."""
+    print(f"{'':18}{'setting':28}{'clocks':>7}{'LUT':>8}{'FF':>8}{'depth':>7}{'generate':>10}")
+    for name, p in points.items():
+        who = f"{p.who}, {name.split()[0]}" if p.who == "hwgen" else p.who
+        print(f"{who:18}{p.setting:28}{p.clocks:7}{p.lut:8,}{p.ff:8,}{p.depth:7}{p.generate_s:9.1f}s")

@@ -1,0 +1,98 @@
+"""report.html in a real browser: no network, no console message, everything visible, no wider than the window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from report_folder import SECTIONS, change, make_folder, pair
+
+from hwgen.api import page_of
+
+pytestmark = pytest.mark.browser
+WIDTHS = (1280, 400)
+
+
+def find_browser(root: Path) -> tuple[str, dict[str, str]]:
+    """Return a Chromium and its environment: `HWGEN_BROWSER`, that of `make browser`, or one that is installed."""
+    fetched = root / "build" / "browser"
+    if os.environ.get("HWGEN_BROWSER"):
+        fetched = Path(os.environ["HWGEN_BROWSER"]).parent
+    if (fetched / "chromium").is_file():
+        return str(fetched / "chromium"), {"LD_LIBRARY_PATH": str(fetched / "lib")}
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path, {}
+    pytest.skip("no browser: `make browser`")
+
+
+@pytest.fixture(scope="module")
+def browser(request):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    path, environment = find_browser(request.config.rootpath)
+    with playwright.sync_playwright() as tool:
+        options = ["--no-sandbox", "--no-zygote", "--disable-gpu"]
+        opened = tool.chromium.launch(executable_path=path, args=options, env={**os.environ, **environment})
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Pages of a passed build of each kind, of a failed one and of one that was stopped before the RTL."""
+    base = tmp_path_factory.mktemp("pages")
+    folders = {"stream": make_folder(base / "stream", "io_stream"), "unrolled": make_folder(base / "unrolled")}
+    folders["failed"] = Path(shutil.copytree(folders["stream"], base / "failed"))
+    change(folders["failed"], "verification.json", status="FAIL", reason="x" * 300, pairs=[pair("graph", "rtl", 2)])
+    folders["stopped"] = Path(shutil.copytree(folders["unrolled"], base / "stopped"))
+    shutil.rmtree(folders["stopped"] / "rtl")
+    (folders["stopped"] / "verification.json").unlink()
+    return {name: page_of(folder) for name, folder in folders.items()}
+
+
+@pytest.mark.parametrize("name", ["stream", "unrolled", "failed", "stopped"])
+def test_the_page_renders(browser, pages, name) -> None:
+    context = browser.new_context(offline=True, viewport={"width": WIDTHS[0], "height": 900})
+    page = context.new_page()
+    told: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(pages[name].as_uri())
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        names = [f"#{s} h2" for s in SECTIONS]
+        for selector in ["h1", "#verdict strong", "#figures dd", "#not-checked li", *names]:
+            box = page.locator(selector).first.bounding_box()
+            assert box and box["width"] > 10 and box["height"] > 10, selector
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, selector
+        boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.width, b.height])"
+        sizes = page.locator("svg").evaluate_all(boxes)
+        assert len(sizes) >= 5 and all(w > 40 and h > 3 for w, h in sizes)
+        filled = page.locator("svg .value").evaluate_all(boxes)
+        assert len(filled) >= 4 and all(w > 0 and h > 0 for w, h in filled)
+    assert (
+        page.locator("#verdict").evaluate("e => getComputedStyle(e).borderLeftStyle") == "solid"
+    )  # the style is there
+    assert not told
+    assert asked == [pages[name].as_uri()]
+    context.close()
+
+
+def test_the_page_prints_and_follows_the_system(browser, pages) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=scheme)
+        page = context.new_page()
+        page.goto(pages["stream"].as_uri())
+        shades[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        if scheme == "dark":
+            page.emulate_media(media="print")
+            shades["print"] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert len(page.pdf()) > 10_000
+        context.close()
+    assert shades["light"] == shades["print"] == "rgb(255, 255, 255)" != shades["dark"]
