@@ -36,7 +36,7 @@ CUTOFF = 5.0
 STAGES = 6
 """Pipeline stages that XLS schedules into."""
 DSLX_SIZES = (16, 64)
-"""The layer that XLS gets as DSLX: of the whole network it would write 400,000 LUTs' worth of Verilog."""
+"""What XLS gets as DSLX: the network's first layer. Of the whole, the synthesis alone takes a quarter of an hour."""
 XLS_MISSING = "xls-python is not installed: pip install 'hwgen[bench]'"
 
 

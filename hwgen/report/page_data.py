@@ -51,7 +51,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
         "status": report.status,
         "exit_status": report.exit_status,
         "reason": report.reason,
-        "verdict": verdict(report, "BUILD_FOLDER"),
+        "verdict": verdict(report, "."),
         "design": {
             "io_type": report.io_type,
             "strategy": report.strategy,
@@ -238,6 +238,7 @@ def _provenance(report: Report, folder: Path, evidence: Mapping[str, Any]) -> di
     with contextlib.suppress(OSError, UnicodeDecodeError):
         resolved = (folder / "resolved.yaml").read_text()
     trained = _read(folder / "reports" / "train.json")
+    made = _read(folder / "manifest.json").get("stages") or {}  # what each took when it last ran
     return {
         "hwgen": hwgen.__version__,
         "tools": evidence.get("tools") or {},
@@ -245,6 +246,6 @@ def _provenance(report: Report, folder: Path, evidence: Mapping[str, Any]) -> di
         "digests": evidence.get("inputs") or {},
         "data": trained.get("data"),
         "limits": evidence.get("limits") or {},
-        "stage_seconds": report.stages,
+        "stage_seconds": {name: (made.get(name) or {}).get("seconds", s) for name, s in report.stages.items()},
         "resolved": resolved,
     }
