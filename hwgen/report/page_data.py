@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
             "rows": [{"stage": k, "what": what, "value": report.accuracy.get(k)} for k, what in STAGES.items()],
             "reason": None if report.metric else "the model has no data set, or has not been trained yet",
         },
-        "timeline": timeline(design, prediction, graph),
+        "timeline": _timeline(design, prediction, graph),
         "folding": _folding(report, design),
         "cost": _cost(folder, prediction),
         **_distributions(folder, graph, why),
@@ -120,7 +120,23 @@ def _evidence(report: Report, evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _timeline(design: Mapping[str, Any], prediction: Mapping[str, Any], graph: Graph | None) -> dict[str, Any]:
+    try:
+        return timeline(design, prediction, graph)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"the cycles of the layers cannot be read: {error}"
+        return {"latency_cycles": None, "source": "predicted", "rows": [], "reason": reason}
+
+
+def _whole(rows: Sequence[Any], keys: Sequence[str]) -> bool:
+    """Whether every row of a file has the keys that the page shows."""
+    return all(isinstance(row, Mapping) and set(keys) <= set(row) for row in rows)
+
+
 def _folding(report: Report, design: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("layer", "kind", "firings", "lanes", "products", "multipliers", "cycles", "share", "bottleneck")
+    if not _whole(report.folding, keys):
+        return {"rows": [], "reason": "the folding table of rtl/design.json cannot be read"}
     reason = None
     if not report.folding:
         if not design:
@@ -197,7 +213,7 @@ def _sparsity(report: Report, folder: Path) -> dict[str, Any]:
     """Return zeros by layer: as float weights where pruned, as integers, and what skipping them saves."""
     floats = _read(folder / "reports" / "compress.json").get("sparsity") or {}
     counted = (_read(folder / "reports" / "lower.json").get("weights") or {}).get("layers") or {}
-    schedules = {row.get("layer"): row.get("sparse") for row in report.folding}
+    schedules = {row["layer"]: row.get("sparse") for row in report.folding if _whole([row], ["layer"])}
     rows = []
     for layer in dict.fromkeys([*counted, *floats]):
         counts = counted.get(layer) or {}
@@ -218,12 +234,15 @@ def _sparsity(report: Report, folder: Path) -> dict[str, Any]:
 
 def _fifos(report: Report, prediction: Mapping[str, Any]) -> dict[str, Any]:
     """Return every FIFO: its depth, how full it gets as predicted, and as measured in simulation."""
-    rows = [dict(row) for row in report.fifos]
-    if not rows:
-        rows = [
-            {"name": row["name"], "depth": row["depth"], "predicted": row["high_water"], "measured": None}
-            for row in prediction.get("fifos") or []
-        ]
+    planned = prediction.get("fifos") or []
+    if not _whole(report.fifos, ("name", "depth", "predicted", "measured")):
+        return {"rows": [], "reason": "the FIFOs of verification.json cannot be read"}
+    if not _whole(planned, ("name", "depth", "high_water")):
+        return {"rows": [], "reason": "the FIFOs of reports/prediction.json cannot be read"}
+    rows = [dict(row) for row in report.fifos] or [
+        {"name": row["name"], "depth": row["depth"], "predicted": row["high_water"], "measured": None}
+        for row in planned
+    ]
     reason = None
     if not rows:
         if report.io_type == "io_parallel":

@@ -180,6 +180,12 @@ def test_broken_files_are_reasons_not_crashes(folder) -> None:
     (folder / "reports" / "cost.json").write_text("{")
     text = read(folder)[2]
     assert "the test vectors cannot be evaluated" in text and "no cost is known" in text
+    change(folder, "reports/prediction.json", taps=[{"node": "x"}], fifos=[3], latency_cycles=5)
+    change(folder, "rtl/design.json", statistics={"layers": [{"layer": "fc0"}]}, taps=[{"cycle": "x"}])
+    change(folder, "verification.json", fifos=None)
+    text = read(folder)[2]
+    for what in ("cycles of the layers", "folding table of rtl/design.json", "FIFOs of reports/prediction.json"):
+        assert f"the {what} cannot be read" in text
     (folder / "graph" / "weights.npz").write_bytes(b"PK")
     assert "the graph cannot be read" in read(folder)[2]
 
