@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import hwgen
-from hwgen.cost.table import METRICS, CostTable
 from hwgen.errors import HwgenError
 from hwgen.files import file_digest
 from hwgen.ir import Graph, load_graph
 from hwgen.ir.vectors import load_vectors
 from hwgen.report.collect import Report
+from hwgen.report.cost_data import cost_data
 from hwgen.report.distributions import activation_rows, weight_rows
 from hwgen.report.table import verdict
 from hwgen.report.timeline import timeline
@@ -72,7 +72,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
         },
         "timeline": _timeline(design, prediction, graph),
         "folding": _folding(report, design),
-        "cost": _cost(folder, prediction),
+        "cost": cost_data(_read(folder / "reports" / "cost.json"), prediction),
         **_distributions(folder, graph, why),
         "sparsity": _sparsity(report, folder),
         "fifos": _fifos(report, prediction),
@@ -146,32 +146,6 @@ def _folding(report: Report, design: Mapping[str, Any]) -> dict[str, Any]:
         else:
             reason = "this build has no folding table"
     return {"rows": [dict(row) for row in report.folding], "reason": reason}
-
-
-def _cost(folder: Path, prediction: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cost tables: the prediction's, unless the cost stage keeps one, and what the cost stage wrote."""
-    document = _read(folder / "reports" / "cost.json")
-    given = list(document.get("tables") or [])
-    predicted = prediction.get("cost")
-    if predicted and not any(isinstance(table, dict) and table.get("kind") == "predicted" for table in given):
-        given.insert(0, predicted)
-    tables: list[CostTable] = []
-    unreadable = []
-    for table in given:
-        try:
-            tables.append(CostTable.from_json(table))
-        except (TypeError, ValueError) as error:
-            unreadable.append(f"a table of reports/cost.json cannot be read: {error}")
-    reason = None if tables or unreadable else "no cost is known: the cost stage has not run on this build"
-    return {
-        "part": document.get("part"),
-        "metrics": METRICS,
-        "shown": [key for key in METRICS if any(table.total.get(key) is not None for table in tables)],
-        "by_layer": [[key for key in METRICS if any(row.get(key) for row in table.layers)] for table in tables],
-        "tables": [table.to_json() for table in tables],
-        "unreadable": unreadable,
-        "reason": reason,
-    }
 
 
 def _distributions(folder: Path, graph: Graph | None, why: str | None) -> dict[str, Any]:
