@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ CUTOFF = 5.0
 STAGES = 6
 """Pipeline stages that XLS schedules into."""
 DSLX_SIZES = (16, 64)
-"""The layer that XLS gets as DSLX: of the whole network it would write 400,000 LUTs' worth of Verilog."""
+"""What XLS gets as DSLX: the network's first layer. Of the whole, the synthesis alone takes a quarter of an hour."""
 XLS_MISSING = "xls-python is not installed: pip install 'hwgen[bench]'"
 
 
@@ -194,8 +194,7 @@ def run(options: Options) -> Result:
         for name, one in (("layer", layer), ("signed", signed)):
             for strategy in ("distributed_arithmetic", "latency"):
                 jobs[f"{name} {strategy}"] = pool.submit(hwgen_point, one, 5.0, strategy=strategy)
-        points = {name: job.result() for name, job in jobs.items()}
-    print_points(points)
+        points = printed(jobs)
     ours = [points[f"hwgen {p:g}"] for p in PERIODS_NS]
     rows = [against("alkaid", ours, points["alkaid"])]
     if no_xls is None:
@@ -213,9 +212,12 @@ def run(options: Options) -> Result:
     return Result(rows, {"points": {name: asdict(point) for name, point in points.items()}})
 
 
-def print_points(points: dict[str, Point]) -> None:
-    """Print what was synthesized."""
+def printed(jobs: Mapping[str, Future[Point]]) -> dict[str, Point]:
+    """Return what was synthesized; print each when it is there."""
     print(f"{'':18}{'setting':28}{'clocks':>7}{'LUT':>8}{'FF':>8}{'depth':>7}{'generate':>10}")
-    for name, p in points.items():
+    points = {}
+    for name, job in jobs.items():
+        p = points[name] = job.result()
         who = f"{p.who}, {name.split()[0]}" if p.who == "hwgen" else p.who
-        print(f"{who:18}{p.setting:28}{p.clocks:7}{p.lut:8,}{p.ff:8,}{p.depth:7}{p.generate_s:9.1f}s")
+        print(f"{who:18}{p.setting:28}{p.clocks:7}{p.lut:8,}{p.ff:8,}{p.depth:7}{p.generate_s:9.1f}s", flush=True)
+    return points

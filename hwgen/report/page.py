@@ -150,6 +150,15 @@ def time_of(cycles: float | None, clock_period_ns: float) -> str:
     return f"{ns / 1e9:.4g} s"
 
 
+def rate(cycles: float, clock_period_ns: float) -> str:
+    """Return how many frames a second an interval is."""
+    per_s = 1e9 / (cycles * clock_period_ns)
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if per_s >= limit:
+            return f"{per_s / limit:.4g} {unit} inferences/s"
+    return f"{per_s:.4g} inferences/s"
+
+
 def short(digest: Any, length: int = 12) -> str:
     """Return the beginning of a digest."""
     return str(digest)[:length]
@@ -181,6 +190,7 @@ FILTERS = {
     "score": score,
     "change": change,
     "time": time_of,
+    "rate": rate,
     "short": short,
     "name": breakable,
     "pretty": pretty,

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hwgen
-from hwgen.cost.table import METRICS, CostTable
 from hwgen.errors import HwgenError
 from hwgen.files import file_digest
 from hwgen.ir import Graph, load_graph
 from hwgen.ir.vectors import load_vectors
 from hwgen.report.collect import Report
+from hwgen.report.cost_data import cost_data
 from hwgen.report.distributions import activation_rows, weight_rows
 from hwgen.report.table import verdict
 from hwgen.report.timeline import timeline
@@ -51,7 +51,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
         "status": report.status,
         "exit_status": report.exit_status,
         "reason": report.reason,
-        "verdict": verdict(report, "BUILD_FOLDER"),
+        "verdict": verdict(report, "."),
         "design": {
             "io_type": report.io_type,
             "strategy": report.strategy,
@@ -70,9 +70,9 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
             "rows": [{"stage": k, "what": what, "value": report.accuracy.get(k)} for k, what in STAGES.items()],
             "reason": None if report.metric else "the model has no data set, or has not been trained yet",
         },
-        "timeline": timeline(design, prediction, graph),
+        "timeline": _timeline(design, prediction, graph),
         "folding": _folding(report, design),
-        "cost": _cost(folder, prediction),
+        "cost": cost_data(_read(folder / "reports" / "cost.json"), prediction),
         **_distributions(folder, graph, why),
         "sparsity": _sparsity(report, folder),
         "fifos": _fifos(report, prediction),
@@ -120,7 +120,23 @@ def _evidence(report: Report, evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _timeline(design: Mapping[str, Any], prediction: Mapping[str, Any], graph: Graph | None) -> dict[str, Any]:
+    try:
+        return timeline(design, prediction, graph)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"the cycles of the layers cannot be read: {error}"
+        return {"latency_cycles": None, "source": "predicted", "rows": [], "reason": reason}
+
+
+def _whole(rows: Sequence[Any], keys: Sequence[str]) -> bool:
+    """Whether every row of a file has the keys that the page shows."""
+    return all(isinstance(row, Mapping) and set(keys) <= set(row) for row in rows)
+
+
 def _folding(report: Report, design: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("layer", "kind", "firings", "lanes", "products", "multipliers", "cycles", "share", "bottleneck")
+    if not _whole(report.folding, keys):
+        return {"rows": [], "reason": "the folding table of rtl/design.json cannot be read"}
     reason = None
     if not report.folding:
         if not design:
@@ -130,32 +146,6 @@ def _folding(report: Report, design: Mapping[str, Any]) -> dict[str, Any]:
         else:
             reason = "this build has no folding table"
     return {"rows": [dict(row) for row in report.folding], "reason": reason}
-
-
-def _cost(folder: Path, prediction: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cost tables: the prediction's, unless the cost stage keeps one, and what the cost stage wrote."""
-    document = _read(folder / "reports" / "cost.json")
-    given = list(document.get("tables") or [])
-    predicted = prediction.get("cost")
-    if predicted and not any(isinstance(table, dict) and table.get("kind") == "predicted" for table in given):
-        given.insert(0, predicted)
-    tables: list[CostTable] = []
-    unreadable = []
-    for table in given:
-        try:
-            tables.append(CostTable.from_json(table))
-        except (TypeError, ValueError) as error:
-            unreadable.append(f"a table of reports/cost.json cannot be read: {error}")
-    reason = None if tables or unreadable else "no cost is known: the cost stage has not run on this build"
-    return {
-        "part": document.get("part"),
-        "metrics": METRICS,
-        "shown": [key for key in METRICS if any(table.total.get(key) is not None for table in tables)],
-        "by_layer": [[key for key in METRICS if any(row.get(key) for row in table.layers)] for table in tables],
-        "tables": [table.to_json() for table in tables],
-        "unreadable": unreadable,
-        "reason": reason,
-    }
 
 
 def _distributions(folder: Path, graph: Graph | None, why: str | None) -> dict[str, Any]:
@@ -197,7 +187,7 @@ def _sparsity(report: Report, folder: Path) -> dict[str, Any]:
     """Return zeros by layer: as float weights where pruned, as integers, and what skipping them saves."""
     floats = _read(folder / "reports" / "compress.json").get("sparsity") or {}
     counted = (_read(folder / "reports" / "lower.json").get("weights") or {}).get("layers") or {}
-    schedules = {row.get("layer"): row.get("sparse") for row in report.folding}
+    schedules = {row["layer"]: row.get("sparse") for row in report.folding if _whole([row], ["layer"])}
     rows = []
     for layer in dict.fromkeys([*counted, *floats]):
         counts = counted.get(layer) or {}
@@ -218,12 +208,15 @@ def _sparsity(report: Report, folder: Path) -> dict[str, Any]:
 
 def _fifos(report: Report, prediction: Mapping[str, Any]) -> dict[str, Any]:
     """Return every FIFO: its depth, how full it gets as predicted, and as measured in simulation."""
-    rows = [dict(row) for row in report.fifos]
-    if not rows:
-        rows = [
-            {"name": row["name"], "depth": row["depth"], "predicted": row["high_water"], "measured": None}
-            for row in prediction.get("fifos") or []
-        ]
+    planned = prediction.get("fifos") or []
+    if not _whole(report.fifos, ("name", "depth", "predicted", "measured")):
+        return {"rows": [], "reason": "the FIFOs of verification.json cannot be read"}
+    if not _whole(planned, ("name", "depth", "high_water")):
+        return {"rows": [], "reason": "the FIFOs of reports/prediction.json cannot be read"}
+    rows = [dict(row) for row in report.fifos] or [
+        {"name": row["name"], "depth": row["depth"], "predicted": row["high_water"], "measured": None}
+        for row in planned
+    ]
     reason = None
     if not rows:
         if report.io_type == "io_parallel":
@@ -238,6 +231,7 @@ def _provenance(report: Report, folder: Path, evidence: Mapping[str, Any]) -> di
     with contextlib.suppress(OSError, UnicodeDecodeError):
         resolved = (folder / "resolved.yaml").read_text()
     trained = _read(folder / "reports" / "train.json")
+    made = _read(folder / "manifest.json").get("stages") or {}  # what each took when it last ran
     return {
         "hwgen": hwgen.__version__,
         "tools": evidence.get("tools") or {},
@@ -245,6 +239,6 @@ def _provenance(report: Report, folder: Path, evidence: Mapping[str, Any]) -> di
         "digests": evidence.get("inputs") or {},
         "data": trained.get("data"),
         "limits": evidence.get("limits") or {},
-        "stage_seconds": report.stages,
+        "stage_seconds": {name: (made.get(name) or {}).get("seconds", s) for name, s in report.stages.items()},
         "resolved": resolved,
     }

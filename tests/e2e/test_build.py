@@ -95,6 +95,9 @@ def test_evidence_and_reports(first: tuple[Path, object]) -> None:
     report = json.loads((build / "reports" / "build.json").read_text())
     assert report["status"] == "PASS" and report["accuracy"]["rtl"] == report["accuracy"]["integer"] > 0.5
     assert report["nonzero"] < 0.6 * report["weights"]
+    page = json.loads((build / "report.json").read_text())
+    assert page["status"] == "PASS" and page["timeline"]["rows"] and page["activations"]["frames"] == 200
+    assert 10_000 < (build / "report.html").stat().st_size < 3_000_000
     suite = ElementTree.parse(build / "reports" / "build.junit.xml").getroot()[0]
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0") and int(suite.get("tests") or 0) >= 6
 

@@ -25,7 +25,10 @@ SECTIONS = (
 DETAILS = {
     "memories": [{"layer": "fc0", "kind": "LUT RAM", "bits": 4096}, {"layer": "fc1", "kind": "block RAM"}],
     "utilization": {"LUT": 0.25, "FF": None},
-    "critical_path": {"layer": "fc0", "cells": ["a", "b"]},
+    "critical_path": {"layers": ["fc0", "fc1"], "ns": 7.5, "levels": [1, [2, 3]]},
+    "clock_estimate": {"ns": 7.05, "formula": "17 levels x 0.4 ns"},
+    "fit": {"share": {"LUT": 0.01}, "short": ["12 LUT"], "advice": "reuse_factor 4"},
+    "misplaced": [],
     "warnings": ["one", "two"],
     "limit": "fc1",
     "frames": 20,

@@ -112,7 +112,10 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "Predicted estimate" in text and "Synthesized yosys pyosys 0.70" in text
     assert "NOT RUN" in text and "nextpnr-ecp5 is not installed" in text
     assert "layer kind bits" in text and "fc0 LUT RAM 4,096" in text and "fc1 block RAM –" in text
-    assert "utilization LUT 0.25 FF –" in text and '"layer": "fc0"' in text and "limit fc1" in text
+    assert "utilization LUT 0.25 FF –" in text and "limit fc1" in text and "misplaced none" in text
+    assert "Synthesized, xcup: the critical path, 7.5 ns, runs through fc0, fc1" in text
+    assert "Synthesized, xcup: too small: 12 LUT" in text and "would fit: reuse_factor 4" in text
+    assert "clock about 7.05 ns, an estimate (17 levels x 0.4 ns); not measured" in text
     (folder / "reports" / "cost.json").unlink()
     change(folder, "reports/prediction.json", cost=data["cost"]["tables"][0])
     data, _, text = read(folder)
@@ -180,6 +183,12 @@ def test_broken_files_are_reasons_not_crashes(folder) -> None:
     (folder / "reports" / "cost.json").write_text("{")
     text = read(folder)[2]
     assert "the test vectors cannot be evaluated" in text and "no cost is known" in text
+    change(folder, "reports/prediction.json", taps=[{"node": "x"}], fifos=[3], latency_cycles=5)
+    change(folder, "rtl/design.json", statistics={"layers": [{"layer": "fc0"}]}, taps=[{"cycle": "x"}])
+    change(folder, "verification.json", fifos=None)
+    text = read(folder)[2]
+    for what in ("cycles of the layers", "folding table of rtl/design.json", "FIFOs of reports/prediction.json"):
+        assert f"the {what} cannot be read" in text
     (folder / "graph" / "weights.npz").write_bytes(b"PK")
     assert "the graph cannot be read" in read(folder)[2]
 
