@@ -1,7 +1,8 @@
-"""Which layer each instance of the top belongs to.
+"""Which layer each instance of the top belongs to: the rule of `predict.layer_of`, read from a generated design.
 
-A stage with a module of its own (``<top>_<stage>``) is a layer. A collector belongs to the layer before it; every other
-library module (row store, queue, splitter, reducer, ...) to the layer behind it. Forks belong to none: ``(top)``.
+A stage with a module of its own (``<top>_<stage>``) is a layer; so are reducers, paddings and upsamplers. Row stores,
+decimators and queues belong to the layer behind them, collectors and registers to the one before. Forks, splitters and the
+FIFOs behind a fork belong to none: ``(top)``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Any
 
 GLUE = "(top)"
 """The row of what belongs to no layer."""
+
+OWN = ("hg_reduce", "hg_pad", "hg_upsample")
+BEHIND = ("hg_row_store", "hg_decimate", "hg_place")
 
 
 def layers_of(instances: Mapping[str, str], design: Mapping[str, Any]) -> dict[str, str]:
@@ -22,32 +26,27 @@ def layers_of(instances: Mapping[str, str], design: Mapping[str, Any]) -> dict[s
     design : the content of design.json
     """
     top = str(design["top"])
-    own = {name.removeprefix("u_") for name, module in instances.items() if module.startswith(f"{top}_")}
-    behind: dict[str, list[str]] = {}
-    before: dict[str, list[str]] = {}
-    order: dict[str, int] = {}
-    for link in design.get("links") or ():
-        behind.setdefault(link["from"], []).append(link["to"])
-        before.setdefault(link["to"], []).append(link["from"])
-        order.setdefault(link["from"], len(order))
-        order.setdefault(link["to"], len(order))
-    for name in design["files"]:
-        order.setdefault(str(name).removesuffix(".sv").removeprefix(f"{top}_"), len(order))
+    kinds = {name.removeprefix("u_"): module for name, module in instances.items()}
+    links = design.get("links") or ()
+    behind = {link["from"]: link["to"] for link in links}
+    before = {link["to"]: link["from"] for link in links}
+    stages = [stage for link in links for stage in (link["from"], link["to"])]
+    stages += [str(name).removesuffix(".sv").removeprefix(f"{top}_") for name in design["files"]]
+    order = {stage: k for k, stage in reversed(list(enumerate(stages)))}
 
-    def along(stage: str, ways: Mapping[str, list[str]]) -> str | None:
-        while stage not in own:
-            following = ways.get(stage) or []
-            if len(following) != 1:
-                return None
-            stage = following[0]
-        return stage
+    def layer(stage: str | None) -> str:
+        kind = kinds.get(stage or "")
+        if stage is None or kind is None:
+            return GLUE
+        if kind.startswith(f"{top}_") or kind in OWN:
+            return stage
+        if kind in BEHIND or (kind == "hg_fifo" and stage.startswith("queue_")):
+            return layer(behind.get(stage))
+        if kind == "hg_collect" or (kind == "hg_fifo" and stage.startswith("reg_")):
+            return layer(before.get(stage))
+        return GLUE
 
-    found = {}
-    for name, module in instances.items():
-        stage = name.removeprefix("u_")
-        first, second = (before, behind) if module == "hg_collect" else (behind, before)
-        fork = module == "hg_fork"
-        found[name] = GLUE if fork else along(stage, first) or along(stage, second) or GLUE
+    found = {f"u_{stage}": layer(stage) for stage in kinds}
     return dict(sorted(found.items(), key=lambda item: (item[1] == GLUE, order.get(item[1], 0))))
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.cost.families import Family, family_of
-from hwgen.cost.layers import GLUE, layers_of, plain_module
 from hwgen.cost.landing import memory_rows, misplaced
+from hwgen.cost.layers import GLUE, layers_of, plain_module
 from hwgen.cost.parts import Part
 from hwgen.cost.table import CostTable
 from hwgen.errors import HwgenError, OutputError, ProofError, ToolMissing
@@ -36,9 +36,10 @@ WORK_A_PROCESS = 40_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a synthesis may take: seconds in all, megabytes a process, processes at once."""
+    """What may be taken: seconds of a synthesis and of a place and route, megabytes a process, processes at once."""
 
     seconds: float = 120.0
+    place_seconds: float = 600.0
     memory_mb: int = 6144
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 
@@ -243,4 +244,4 @@ def _table(
 
 def not_run(part: Part, error: ToolMissing) -> CostTable:
     """Return the table of a synthesis that could not run."""
-    return CostTable("synthesized", "yosys", part.name, None, "NOT RUN", error.what)
+    return CostTable("synthesized", "yosys", part.name, None, "NOT RUN", error.what, details={"missing": error.what})

@@ -1,7 +1,7 @@
 """One yosys job in a process of its own: `python worker.py JOB.json`. Imports nothing of hwgen.
 
 ``elaborate`` reads the design and writes it as RTLIL, with the instances of the top and how big each module is.
-``map`` maps some of those modules, each by itself, and the top's own logic if asked.
+``map`` maps some of those modules, each by itself, and the top's own logic. ``commands`` runs yosys commands.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ def main() -> None:
     from pyosys import libyosys as ys
 
     design = ys.Design()
-    result = {"elaborate": _elaborate, "map": _map}[job["task"]](job, ys, design)
+    result = {"elaborate": _elaborate, "map": _map, "commands": _commands}[job["task"]](job, ys, design)
     Path(job["result"]).write_text(json.dumps(result))
+
+
+def _commands(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
+    for command in job["commands"]:
+        ys.run_pass(command, design)
+    return {}
 
 
 def _elaborate(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
@@ -38,7 +44,10 @@ def _elaborate(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
     instances = {
         str(name).lstrip("\\"): str(cell.type) for name, cell in top.cells_.items() if str(cell.type) in modules
     }
-    return {"instances": instances, "weights": {m: _weight(ys, modules, m, known) for m in set(instances.values())}}
+    wires = [top.wire(name) for name in top.ports]
+    ports = {str(w.name).lstrip("\\"): ("in" if w.port_input else "out", int(w.width)) for w in wires}
+    weights = {m: _weight(ys, modules, m, known) for m in sorted(set(instances.values()))}
+    return {"instances": instances, "weights": weights, "ports": ports}
 
 
 def _weight(ys: Any, modules: dict[str, Any], name: str, known: dict[str, int]) -> int:
