@@ -39,7 +39,7 @@ def advice(used: Mapping[str, float | None], part: Part, folder: Path) -> str:
     """Return what would fit: a number of multipliers with its interval, or what to change first."""
     design = json.loads((folder / "rtl" / "design.json").read_text())
     if design.get("io_type") != "io_stream":
-        return "io_parallel has hardware for every weight: io_type: io_stream folds (hardware.reuse_factor), or a larger part"
+        return "io_parallel has hardware for every weight: io_stream folds (hardware.reuse_factor), or a larger part"
     multipliers = int((design.get("statistics") or {}).get("multipliers") or 0)
     scale = min(part.capacity[key] / need for key, need in used.items() if need and key in ("LUT", "FF", "DSP"))
     if scale >= 1 or not multipliers:

@@ -1,8 +1,8 @@
 """Which layer each instance of the top belongs to: the rule of `predict.layer_of`, read from a generated design.
 
 A stage with a module of its own (``<top>_<stage>``) is a layer; so are reducers, paddings and upsamplers. Row stores,
-decimators and queues belong to the layer behind them, collectors and registers to the one before. Forks, splitters and the
-FIFOs behind a fork belong to none: ``(top)``.
+decimators and queues belong to the layer behind them, collectors and registers to the one before. Forks, splitters and
+the FIFOs behind a fork belong to none: ``(top)``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,7 +70,7 @@ def place(folder: Path, part: Part, progress: Progress, limits: Limits) -> CostT
             progress("yosys: the whole design, flat", None)
             instances = work.netlist()
             progress("nextpnr: placing and routing", None)
-            report, log = work.nextpnr()
+            report = work.nextpnr()
         except (ProofError, OutputError) as error:
             reason = _reason(error, limits)
             return CostTable("placed", "nextpnr", part.name, tool, "FAILED", reason, seconds=time.monotonic() - start)
@@ -124,8 +123,8 @@ class _Work:
         assert isinstance(instances, dict)
         return instances
 
-    def nextpnr(self) -> tuple[dict[str, Any], str]:
-        """Place and route; return nextpnr's report and log."""
+    def nextpnr(self) -> dict[str, Any]:
+        """Place and route; return nextpnr's report."""
         package = f"yowasp_nextpnr_{FAMILIES[self.part.family]}"
         code = f"import sys, {package} as n; sys.exit(n.run_nextpnr_{FAMILIES[self.part.family]}(sys.argv[1:]))"
         report = self.scratch / "report.json"
@@ -137,7 +136,7 @@ class _Work:
         run([sys.executable, "-c", code, *arguments], timeout_s=self._left(), log=log)
         value = json.loads(report.read_text())
         assert isinstance(value, dict)
-        return value, log.read_text(errors="replace")
+        return value
 
 
 def frame_text(top: str, ports: Mapping[str, tuple[str, int]]) -> str:
@@ -203,9 +202,9 @@ def read_report(report: Mapping[str, Any], layer_of: Mapping[str, str]) -> dict[
     if paths:
         steps = paths[0]["path"]
         met = layers_on(paths[0], layer_of)
-        spent: Counter[str] = Counter()
+        spent: dict[str, float] = {}
         for step in steps:
-            spent[str(step["type"])] += float(step["delay"])
+            spent[str(step["type"])] = spent.get(str(step["type"]), 0.0) + float(step["delay"])
         critical = {
             "layers": met,
             "layer": met[0] if met else None,
