@@ -84,6 +84,11 @@ def cost_tables(folder: Path, request: CostRequest, progress: Progress) -> list[
     return [table for table in made if table is not None]
 
 
+def missing_tool(tables: Sequence[CostTable]) -> str | None:
+    """Return which tool was not there, if a table could not be made for that reason."""
+    return next((str(t.details["missing"]) for t in tables if t.status == "NOT RUN" and t.details.get("missing")), None)
+
+
 def write_cost(folder: Path, part: str, tables: Sequence[CostTable]) -> None:
     """Write reports/cost.json: the new tables, and those kept of other kinds or devices that are already there."""
     document = {"version": 1, "part": part, "tables": [table.to_json() for table in tables]}

@@ -237,9 +237,26 @@ def _table(
         None if whole else f"{'; '.join(sorted(set(mapped.failures.values())))}: {', '.join(sorted(broken))}",
         total,
         tuple(rows.values()),
-        {"family": part.family, "memories": memories, "misplaced": misplaced(memories)},
+        {"family": part.family, "memories": memories, "misplaced": misplaced(memories), **clock_estimate(part, total)},
         seconds,
     )
+
+
+def clock_estimate(part: Part, total: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return ``clock_estimate``: levels times the delay of a LUT with its net, and what a register costs.
+
+    The delays are those that pipelines are planned with (`rtl.schedule`), an estimate and no timing closure; only
+    AMD's families have them.
+    """
+    from hwgen.rtl.schedule import delay_model
+
+    depth = total.get("depth")
+    if depth is None or part.family not in ("xc7", "xcu", "xcup"):
+        return {}
+    model = delay_model(part.name)
+    ns = depth * model.lut_ns + model.register_ns
+    formula = f"{depth:g} levels x {model.lut_ns:g} ns + {model.register_ns:g} ns"
+    return {"clock_estimate": {"ns": round(ns, 2), "mhz": round(1000 / ns, 1), "formula": formula}}
 
 
 def not_run(part: Part, error: ToolMissing) -> CostTable:
