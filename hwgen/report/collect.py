@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hwgen
+from hwgen.cost.table import KINDS, CostTable
 from hwgen.spec import ModelSpec
 
 PAIRS = (("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl"))
@@ -84,6 +85,7 @@ class Report:
     not_checked: tuple[str, ...]
     notes: tuple[str, ...]
     stages: dict[str, float | None]
+    cost: tuple[CostTable, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -127,7 +129,8 @@ def collect(
     }
     accuracy["rtl"] = accuracy["integer"] if _whole_test(pairs[-1], data.get("test")) else None
     requirements = tuple(_requirements(spec, accuracy, latency, interval))
-    status, reason = _status(evidence, missing, requirements, last)
+    cost = _cost(folder, prediction, "cost" in stages or bool(missing))
+    status, reason = _status(evidence, missing, requirements, last, cost)
     weights = lowered.get("weights") or {}
     return Report(
         name=spec.model.name,
@@ -153,10 +156,27 @@ def collect(
         mismatch=(evidence or {}).get("mismatch"),
         failed=tuple((evidence or {}).get("failed_checks") or ()),
         requirements=requirements,
-        not_checked=tuple((evidence or {}).get("not_checked") or ("the RTL",)),
+        not_checked=_not_checked(evidence, cost),
         notes=tuple(lowered.get("notes") or ()),
         stages=dict(stages),
+        cost=cost,
     )
+
+
+def _cost(folder: Path, prediction: Mapping[str, Any], ran: bool) -> tuple[CostTable, ...]:
+    """Return the tables of the cost stage; before it ran, the one that the rtl stage predicted."""
+    rows = (_read(folder / "reports" / "cost.json").get("tables") if ran else None) or [prediction.get("cost")]
+    return tuple(CostTable.from_json(row) for row in rows if isinstance(row, dict) and row.get("kind") in KINDS)
+
+
+def _not_checked(evidence: dict[str, Any] | None, cost: tuple[CostTable, ...]) -> tuple[str, ...]:
+    """Return what was not checked: device cost is, once a synthesis is there; timing closure, once it is placed."""
+    found = tuple((evidence or {}).get("not_checked") or ("the RTL",))
+    done = {table.kind for table in cost if table.status == "DONE"}
+    known = {"device cost": {"synthesized", "asic"}, "timing closure": {"placed", "asic", "imported"}}
+    found = tuple(text for text in found if not done & known.get(text, set()))
+    failed = [t for t in cost if t.status == "FAILED"]
+    return found + tuple(f"{table.kind} cost ({table.reason})" for table in failed)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -243,22 +263,34 @@ def _requirements(
 
 
 def _status(
-    evidence: dict[str, Any] | None, missing: str | None, requirements: tuple[Requirement, ...], last: str | None
+    evidence: dict[str, Any] | None,
+    missing: str | None,
+    requirements: tuple[Requirement, ...],
+    last: str | None,
+    cost: tuple[CostTable, ...],
 ) -> tuple[str, str | None]:
     """Return the status and, if it is not PASS, why."""
+    if evidence is not None and evidence.get("status") == "FAIL":
+        return "FAIL", str(evidence.get("reason") or "")
     if missing is not None:
         return "NOT RUN", missing
     if evidence is None:
         return "PARTIAL", f"stopped after {last}, as asked" if last else None
     if evidence.get("status") not in ("PASS", "FAIL"):
         return "NOT RUN", str(evidence.get("reason") or "the RTL was not simulated")
-    if evidence["status"] == "FAIL":
-        return "FAIL", str(evidence.get("reason") or "")
     unmet = [r for r in requirements if not r.met]
     if unmet:
         found = ", ".join(f"{r.key}: {_figure(r.found)}, required {_figure(r.wanted)}" for r in unmet)
         return "UNMET", found
+    short = [f"{table.device} is too small: {', '.join(lines)}" for table in cost if (lines := _short(table))]
+    if short:
+        return "UNMET", short[0]
     return "PASS", None
+
+
+def _short(table: CostTable) -> list[str]:
+    """Return what a part has too little of."""
+    return list((table.details.get("fit") or {}).get("short") or ())
 
 
 def _figure(value: float | None) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hwgen
 from hwgen.report.collect import SETS, Pair, Report, Timing
+from hwgen.report.cost_block import cost_block
 from hwgen.report.failure import failure
 
 
 def table(report: Report, shown_folder: str) -> str:
     """Return the table; `shown_folder` is the build folder as the user would type it."""
     blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report)]
-    blocks += [_folding(report), _rest(report)]
+    blocks += [_folding(report), cost_block(report.cost), _rest(report)]
     blocks.append([verdict(report, shown_folder)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -82,7 +83,12 @@ def _timing(report: Report) -> list[str]:
     width = max(17, *(len(cell) + 2 for _, a, b, _ in texts for cell in (a, b)))
     lines = [f" {'Timing':<20}{'predicted':<{width}}measured"]
     lines += [f" {name:<20}{a:<{width}}{b:<{width}}{note}".rstrip() for name, a, b, note in texts]
-    lines.append(" (ns = cycles x requested clock; timing closure NOT CHECKED)")
+    placed = [t for t in report.cost if t.kind in ("placed", "imported") and t.total.get("fmax_mhz")]
+    closure = "timing closure NOT CHECKED"
+    if placed:
+        reached = placed[-1].total["fmax_mhz"] or 0.0
+        closure = f"{placed[-1].source} reaches {reached:.1f} MHz, {1000 / reached:.3g} ns"
+    lines.append(f" (ns = cycles x requested clock; {closure})")
     return lines
 
 
