@@ -124,6 +124,25 @@ STAGES: list[Stage] = [
         code=("sim", "ir", "tools", "fixed.py"),
         packages=("cocotb", "numpy"),
     ),
+    # the verified design, with scripts and evidence, for the tools that come next
+    Stage(
+        name="handoff",
+        run=stages.handoff,
+        keys=("model.name", "hardware", "outputs.handoff", "data.scale", "data.offset"),
+        reads=(
+            "graph/*",
+            "rtl/*",
+            "tb/*",
+            "firmware/*",
+            "firmware/firmware/**/*",
+            "resolved.yaml",
+            "verification.json",
+            "reports/prediction.json",
+        ),
+        writes=("handoff/**/*",),
+        code=("handoff", "ir", "fixed.py", "sim/case.py", "sim/streams.py"),
+        packages=("jinja2", "numpy"),
+    ),
 ]
 
 STAGE_NAMES = [stage.name for stage in STAGES]

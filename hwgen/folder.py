@@ -19,6 +19,8 @@ from hwgen.errors import OutputError
 from hwgen.files import json_bytes, write_if_changed
 
 EVIDENCE, HIDDEN_EVIDENCE = "verification.json", ".verification.json"
+AFTER_EVIDENCE = ("cost", "handoff")
+"""Stages that only read the evidence: it stands while they run."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
 
@@ -85,7 +87,7 @@ class BuildFolder:
         self._stages.pop(stage, None)
         self._save()
         with disk_errors(self.path):
-            if (self.path / EVIDENCE).is_file():
+            if stage not in AFTER_EVIDENCE and (self.path / EVIDENCE).is_file():
                 (self.path / EVIDENCE).replace(self.path / HIDDEN_EVIDENCE)
             if stage == "verify":
                 (self.path / HIDDEN_EVIDENCE).unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def check_targets(names: Sequence[str]) -> None:
             raise HwgenError("there is no such hand-off target", where="--target", found=name, expected=expected)
 
 
-def handoff(folder: str | Path, targets: Sequence[str] = ("vivado",)) -> list[Handoff]:
+def hand_over(folder: str | Path, targets: Sequence[str] = ("vivado",)) -> list[Handoff]:
     """Write ``handoff/<target>/`` of a build folder, one self-contained folder a target.
 
     What an earlier hand-off left in a target's folder is removed; targets that are not named stay as they are.

@@ -14,7 +14,7 @@ from hwgen.handoff.component_xml import FAMILIES, LIBRARY, VENDOR, VERSION, comp
 from hwgen.handoff.render import banner, render
 from hwgen.handoff.source import Source, read_source
 
-GENERATED = "generated, not run: no Vivado was there when this folder was made"
+GENERATED = "generated, not run (hwgen starts no vendor tool)"
 STATUS = f"#\n# Status: {GENERATED}. Written for Vivado 2019.2 to 2024.2."
 
 RUN = """

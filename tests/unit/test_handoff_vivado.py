@@ -15,7 +15,7 @@ from handoff_folder import build_folder, compile_bench, run_bench
 from test_golden import residual, two_inputs, two_layers
 
 from hwgen.errors import HwgenError, OutputError, ProofError, SpecError
-from hwgen.handoff import TARGETS, handoff
+from hwgen.handoff import TARGETS, hand_over
 from hwgen.handoff.bench import bench_files
 from hwgen.tools import verilator
 
@@ -50,18 +50,18 @@ def test_two_runs_give_the_same_bytes_and_no_path_of_this_machine(name: str, req
 def test_what_an_earlier_hand_off_left_is_removed(built: Path, tmp_path: Path) -> None:
     folder = tmp_path / "build"
     shutil.copytree(built, folder)
-    handoff(folder, ["vivado"])
+    hand_over(folder, ["vivado"])
     stale = folder / "handoff" / "vivado" / "rtl" / "old" / "gone.sv"
     stale.parent.mkdir()
     stale.write_text("module gone; endmodule\n")
-    (made,) = handoff(folder, ["vivado"])
+    (made,) = hand_over(folder, ["vivado"])
     assert not stale.parent.exists() and made.files == sum(p.is_file() for p in made.folder.rglob("*"))
 
 
 @pytest.mark.verilator
 @pytest.mark.parametrize("name", ["built", "streamed"])
 def test_the_folder_proves_itself_elsewhere(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    (made,) = handoff(request.getfixturevalue(name), ["vivado"])
+    (made,) = hand_over(request.getfixturevalue(name), ["vivado"])
     folder = tmp_path / "elsewhere"
     shutil.move(made.folder, folder)
     (files,) = folder.glob("*_sim.f")
@@ -119,21 +119,21 @@ def test_both_benches_of_a_wrapped_design(built: Path) -> None:
 
 def test_only_a_verified_design_is_handed_over(built: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no rtl/design\.json"):
-        handoff(tmp_path)
+        hand_over(tmp_path)
     failed = build_folder(tmp_path / "failed", two_layers(), status="FAIL")
     with pytest.raises(ProofError, match="says FAIL"):
-        handoff(failed)
+        hand_over(failed)
     changed = tmp_path / "changed"
     shutil.copytree(built, changed)
     source = changed / "rtl" / "two_inputs.sv"
     source.write_text(source.read_text() + "// touched\n")
     with pytest.raises(ProofError, match="not what was verified"):
-        handoff(changed)
+        hand_over(changed)
     asic = build_folder(tmp_path / "asic", two_layers(), part="osu018")
     with pytest.raises(SpecError, match="not for a device that Vivado knows"):
-        handoff(asic)
+        hand_over(asic)
     with pytest.raises(HwgenError, match=r"vivado\?"):
-        handoff(built, ["vivodo"])
+        hand_over(built, ["vivodo"])
     shutil.rmtree(changed)
     assert not list(tmp_path.rglob("handoff"))
 
