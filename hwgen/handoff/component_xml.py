@@ -90,7 +90,9 @@ def _bus(parent: ElementTree.Element, made: Boundary, name: str, ports: Sequence
         pair = _add(maps, "portMap")
         _add(_add(pair, "logicalPort"), "name", port.signal)
         _add(_add(pair, "physicalPort"), "name", port.name)
-    values = parameters_of(made, ports[0])
+    data = next((port.width for port in ports if port.signal == "TDATA"), None)
+    axis = {"TDATA_NUM_BYTES": str(data // 8), "HAS_TREADY": "1", "HAS_TLAST": "1"} if data else {}
+    values = parameters_of(made, ports[0]) | axis
     if values:
         parameters = _add(bus, "parameters")
         for key, text in values.items():

@@ -11,10 +11,12 @@ from pathlib import Path
 from hwgen.errors import HwgenError
 from hwgen.files import FileSet
 from hwgen.folder import disk_errors
+from hwgen.handoff.pynq import pynq
 from hwgen.handoff.vivado import vivado
 
 TARGETS: dict[str, Callable[[Path], FileSet]] = {
     "vivado": vivado,
+    "pynq": pynq,
 }
 """Every target by name: from a build folder to the files of ``handoff/<target>/``."""
 

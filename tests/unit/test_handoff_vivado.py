@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from handoff_folder import build_folder, compile_bench, run_bench
 from test_golden import residual, two_inputs, two_layers
@@ -17,6 +18,9 @@ from test_golden import residual, two_inputs, two_layers
 from hwgen.errors import HwgenError, OutputError, ProofError, SpecError
 from hwgen.handoff import TARGETS, hand_over
 from hwgen.handoff.bench import bench_files
+from hwgen.handoff.board import driver
+from hwgen.ir import load_graph
+from hwgen.sim.bench_lib import pack_bytes
 from hwgen.tools import verilator
 
 
@@ -58,15 +62,26 @@ def test_what_an_earlier_hand_off_left_is_removed(built: Path, tmp_path: Path) -
     assert not stale.parent.exists() and made.files == sum(p.is_file() for p in made.folder.rglob("*"))
 
 
+@pytest.fixture(scope="module")
+def moved(built: Path, streamed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    """The folders, moved away from their builds, and their benches' programs."""
+    result = {}
+    for name, build in (("built", built), ("streamed", streamed)):
+        (made,) = hand_over(build, ["vivado"])
+        folder = tmp_path_factory.mktemp("elsewhere") / name
+        shutil.move(made.folder, folder)
+        (files,) = folder.glob("*_sim.f")
+        top = files.name.removesuffix("_sim.f")
+        result[name] = folder, compile_bench(folder, f"{top}_axis_tb", files.name)
+    return result
+
+
 @pytest.mark.verilator
 @pytest.mark.parametrize("name", ["built", "streamed"])
-def test_the_folder_proves_itself_elsewhere(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    (made,) = hand_over(request.getfixturevalue(name), ["vivado"])
-    folder = tmp_path / "elsewhere"
-    shutil.move(made.folder, folder)
-    (files,) = folder.glob("*_sim.f")
-    top = files.name.removesuffix("_sim.f")
-    program = compile_bench(folder, f"{top}_axis_tb", files.name)
+def test_the_folder_proves_itself_elsewhere(name: str, moved: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    original, program = moved[name]
+    folder = tmp_path / "copy"
+    shutil.copytree(original, folder, ignore=shutil.ignore_patterns("obj_dir"))
     status, text = run_bench(program, folder)
     assert status == 0 and re.search(r"^PASS: \w+_axis: \d+ frames in each of 2 passes", text, re.M), text
     word = next((folder / "tb").glob("*_m_axis*.mem"))
@@ -77,12 +92,52 @@ def test_the_folder_proves_itself_elsewhere(name: str, request: pytest.FixtureRe
     word.write_text("\n".join(lines) + "\n")
     status, text = run_bench(program, folder)
     assert status != 0 and "FAIL" in text and "frame 0, beat 0: got" in text, text
-    moved = tmp_path / "vectors"
-    shutil.move(folder / "tb", moved)
+    vectors = tmp_path / "vectors"
+    shutil.move(folder / "tb", vectors)
     status, text = run_bench(program, folder)
     assert status != 0 and "no file tb/" in text
-    (moved / word.name).write_text(good)
-    assert run_bench(program, folder, f"+vectors={moved}")[0] == 0
+    (vectors / word.name).write_text(good)
+    assert run_bench(program, folder, f"+vectors={vectors}")[0] == 0
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize("name", ["built", "streamed"])
+def test_what_the_board_s_driver_packs_is_what_the_core_takes_and_gives(
+    name: str, moved: dict[str, tuple[Path, Path]], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Frames the bench never saw: packed by the driver, run by the simulated wrapper, unpacked by the driver."""
+    build = request.getfixturevalue(name)
+    TARGETS["pynq"](build).write(tmp_path / "pynq")
+    net = driver.Network(tmp_path / "pynq" / "driver", board=None)
+    graph = load_graph(build / "graph")
+    size, beats = net.about["bytes"], {p["name"]: p["beats"] for p in (*net.inputs, *net.outputs)}
+    folder, program = moved[name]
+    words = {path: path.read_text() for path in (folder / "tb").glob("*.mem")}
+    frames = next(iter(words.values())).count("//")
+    rng = np.random.default_rng(7)
+    x = {n.name: rng.integers(n.fmt.int_min, n.fmt.int_max + 1, (frames, *n.shape)) for n in graph.inputs}
+    wanted = {key: value.reshape(frames, -1) for key, value in graph.evaluate(x).items()}
+    sent = net.pack({key: value.reshape(frames, -1) for key, value in x.items()})
+    given = {p["name"]: [pack_bytes(r, p["width"], size) for r in wanted[p["name"]].tolist()] for p in net.outputs}
+    vectors = tmp_path / "vectors"
+    vectors.mkdir()
+    for key, rows in [*((k, [r.tobytes() for r in v]) for k, v in sent.items()), *given.items()]:
+        (path,) = [
+            p for p in words if p.stem.endswith(f"_{key}") or (len(net.inputs + net.outputs) == 2 and way(p, key, sent))
+        ]
+        assert all(len(row) == beats[key] * size for row in rows)
+        flat = b"".join(rows)
+        lines = [flat[i : i + size][::-1].hex() for i in range(0, len(flat), size)]
+        (vectors / path.name).write_text("\n".join(lines) + "\n")
+    status, text = run_bench(program, folder, f"+vectors={vectors}")
+    assert status == 0, text
+    got = net.unpack({key: np.frombuffer(b"".join(rows), np.uint8).reshape(frames, -1) for key, rows in given.items()})
+    for key, value in wanted.items():
+        np.testing.assert_array_equal(got[key], value)
+
+
+def way(path: Path, key: str, sent: dict[str, np.ndarray]) -> bool:
+    return path.stem.endswith("_s_axis" if key in sent else "_m_axis")
 
 
 @pytest.mark.verilator
