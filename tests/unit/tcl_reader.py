@@ -130,13 +130,15 @@ class Reader:
 
     Parameters
     ----------
-    answers : what a command returns, by name; anything else returns its own name
+    answers : what a command returns, by name, or by name and first word; anything else returns its own name
+    stopped : texts that the script gave to ``error``; it goes on, so that what follows is read too
     """
 
     def __init__(self, known: Mapping[str, Command], answers: Mapping[str, str], arguments: str = "") -> None:
         self.known, self.answers = known, answers
         self.calls: list[tuple[str, dict[str, str], list[str]]] = []
         self.errors: list[str] = []
+        self.stopped: list[str] = []
         self.tcl = tkinter.Tcl()
         self.tcl.call("interp", "create", "-safe", "box")
         for name in known:
@@ -157,7 +159,7 @@ class Reader:
     def called(self, name: str):
         def function(*words: str) -> str:
             self.note(name, [str(word) for word in words], self.known)
-            return self.answers.get(name, name)
+            return self.answers.get(f"{name} {words[0]}" if words else name, self.answers.get(name, name))
 
         return function
 
@@ -187,6 +189,7 @@ class Reader:
             self.alias(name, name, lambda *_, answer=answer: answer)
         self.alias("auto_execok", "auto_execok", lambda name: name)
         self.alias("exec", "exec", self.exec)
+        self.alias("error", "error", lambda text, *_: self.stopped.append(str(text)) or "")
         return self.run(text)
 
     def constraints(self, text: str) -> list[str]:
@@ -230,18 +233,18 @@ class Reader:
 
 
 def read_tcl(text: str) -> Reader:
-    """Read a script twice: once with timing met and no arguments, once with neither; return the second reader."""
-    met = {"get_property": "0.1", "get_board_parts": "board"}
-    first = Reader(VIVADO, {**met}, "")
-    second = Reader(VIVADO, {"get_property": "100%", "get_board_parts": ""}, "PART")
+    """Read a script twice, so that every branch is: all is well, no arguments; nothing is, and a part is named."""
+    well = {"get_property SLACK": "0.1", "get_property PROGRESS": "100%", "get_board_parts": "board"}
+    ill = {"get_property SLACK": "-0.1", "get_property PROGRESS": "50%", "get_board_parts": ""}
+    first, second = Reader(VIVADO, well), Reader(VIVADO, ill, "PART")
     first.script(text)
     second.script(text)
-    second.errors[:0] = [e for e in first.errors if e not in second.errors]
+    second.errors[:0] = [error for error in (*first.errors, *first.stopped) if error not in second.errors]
     return second
 
 
 def read_xdc(text: str) -> Reader:
+    """Read an XDC file, which may hold constraints only."""
     reader = Reader(XDC, {})
-    reader.answers = {}
     reader.constraints(text)
     return reader
