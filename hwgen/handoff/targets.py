@@ -12,10 +12,12 @@ from hwgen.errors import HwgenError
 from hwgen.files import FileSet
 from hwgen.folder import disk_errors
 from hwgen.handoff.pynq import pynq
+from hwgen.handoff.vitis import vitis
 from hwgen.handoff.vivado import vivado
 
 TARGETS: dict[str, Callable[[Path], FileSet]] = {
     "vivado": vivado,
+    "vitis": vitis,
     "pynq": pynq,
 }
 """Every target by name: from a build folder to the files of ``handoff/<target>/``."""

@@ -39,6 +39,7 @@ def write_folder(folder: Path, graph: Graph, design: RtlDesign, prediction: dict
     files.merge(graph_files(graph), under="graph")
     files.merge(design.files, under="rtl")
     files.add("resolved.yaml", RESOLVED)
+    files.merge(hls_project(graph, design.design), under="firmware")
     files.add("reports/prediction.json", json_bytes(prediction))
     files.add("manifest.json", json_bytes({"version": 1, "hwgen": "0", "stages": {}}))
     files.write(folder)
@@ -63,6 +64,17 @@ def write_folder(folder: Path, graph: Graph, design: RtlDesign, prediction: dict
     corners = {n.name: np.stack([np.full(n.shape, v) for v in (n.fmt.int_min, n.fmt.int_max)]) for n in graph.inputs}
     save_vectors(folder / "tb" / "vectors.npz", {"test": frames(20), "random": frames(40), "corners": corners})
     return folder
+
+
+def hls_project(graph: Graph, design: dict) -> FileSet:
+    """What the hand-off reads of an HLS project: the prototype of the top function, and files that travel along."""
+    stream = design["io_type"] == "io_stream"
+    names = [*(node.name for node in graph.inputs), *(node.inputs[0] for node in graph.outputs)]
+    kinds = ["input_t"] * len(graph.inputs) + ["result_t"] * len(graph.outputs)
+    rows = [f"hls::stream<{k}> &{n}" if stream else f"{k} {n}[4]" for k, n in zip(kinds, names, strict=True)]
+    text = "// Prototype of top level function for C-synthesis\nvoid {}(\n    {}\n);\n"
+    header = text.format(graph.name, ",\n    ".join(rows))
+    return FileSet({f"firmware/{graph.name}.h": header, "build_prj.tcl": "exit\n", "build/emulator": "machine code"})
 
 
 def compile_bench(folder: Path, top: str, file_list: str) -> Path:

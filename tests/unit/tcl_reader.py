@@ -185,7 +185,14 @@ class Reader:
     def script(self, text: str) -> list[str]:
         """Run a Tcl script with files and programs replaced; return what is wrong with it."""
         self.alias("file", "file", self.file)
-        for name, answer in (("cd", ""), ("open", "channel"), ("read", "PASS: all"), ("close", ""), ("puts", "")):
+        for name, answer in (
+            ("cd", ""),
+            ("open", "channel"),
+            ("read", "PASS: all"),
+            ("close", ""),
+            ("puts", ""),
+            ("glob", "a.v b.v"),
+        ):
             self.alias(name, name, lambda *_, answer=answer: answer)
         self.alias("auto_execok", "auto_execok", lambda name: name)
         self.alias("exec", "exec", self.exec)
