@@ -18,6 +18,7 @@ from hwgen.report.progress import Silent
 from hwgen.spec import ModelSpec, load_spec
 
 if TYPE_CHECKING:
+    from hwgen.handoff import Handoff
     from hwgen.sim.evidence import Evidence
 
 STAGE_WRITES = {stage.name: stage.writes for stage in STAGES}
@@ -174,6 +175,32 @@ def verify_folder(
     if spec.outputs.report:
         write_report(report, folder)
     return BuildResult(report.status, report.exit_status, folder, report)
+
+
+def hand_over(folder: str | Path, targets: Sequence[str]) -> list[Handoff]:
+    """Write ``handoff/<target>/`` of a build folder: self-contained folders for the tools that come next.
+
+    Parameters
+    ----------
+    folder : a build folder whose verification is PASS
+    targets : names out of `hwgen.handoff.TARGETS`, as ``["vivado"]``
+
+    Raises
+    ------
+    HwgenError
+        For an unknown target, a folder without a verified design, a design that does not fit a target.
+    """
+    from hwgen.handoff import check_targets
+    from hwgen.handoff import hand_over as write
+
+    folder = Path(folder)
+    check_targets(targets)
+    if not (folder / "manifest.json").is_file():
+        raise OutputError("not a build folder", where=str(folder), hint="hwgen build FILE")
+    with BuildFolder(folder) as held:
+        made = write(folder, targets)
+        held.replaced("handoff", STAGE_WRITES["handoff"], complete=True)
+    return made
 
 
 def _replay(spec: ModelSpec, folder: Path, before: Report, evidence: Evidence) -> BuildResult:

@@ -55,7 +55,8 @@ def build(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train, compress, lower, generate, verify, cost. Stages: spec, train, compress, lower, rtl, verify, cost.
+    """Train, compress, lower, generate, verify, cost, hand over: stages spec, train, compress, lower, rtl, verify, cost,
+    handoff.
 
     What is up to date is not done again; an interrupted build resumes with the same command.
     """
@@ -153,6 +154,27 @@ def show(
             typer.echo(open_page(page_of(folder)))
             return
         _show(read(folder), quiet=False, as_json=as_json)
+
+
+@app.command()
+def handoff(
+    folder: Annotated[Path, typer.Argument(help="A build folder whose verification is PASS.", show_default=False)],
+    targets: Annotated[
+        list[str], typer.Option("--target", "-t", help="vivado, vitis, pynq, ... (repeatable).", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write DIR/handoff/TARGET/: a self-contained folder for the tool that comes next, with the evidence."""
+    with _reported(None):
+        from hwgen.api import hand_over
+        from hwgen.report.handed import handed_table
+
+        made = hand_over(folder, targets)
+        if as_json:
+            rows = [{**vars(row), "folder": str(row.folder)} for row in made]
+            typer.echo(json.dumps({"version": 1, "handoff": rows}, indent=2))
+        else:
+            typer.echo(handed_table(made))
 
 
 @app.command()

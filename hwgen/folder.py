@@ -19,11 +19,9 @@ from hwgen.errors import OutputError
 from hwgen.files import json_bytes, write_if_changed
 
 EVIDENCE, HIDDEN_EVIDENCE = "verification.json", ".verification.json"
+AFTER_EVIDENCE = ("cost", "handoff")
+"""Stages that only read the evidence: it stands while they run."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
-
-
-AFTER_VERIFY = ("cost", "handoff")
-"""Stages behind `verify`: the evidence stands while they run."""
 
 
 class BuildFolder:
@@ -89,7 +87,7 @@ class BuildFolder:
         self._stages.pop(stage, None)
         self._save()
         with disk_errors(self.path):
-            if (self.path / EVIDENCE).is_file() and stage not in AFTER_VERIFY:
+            if (self.path / EVIDENCE).is_file() and stage not in AFTER_EVIDENCE:
                 (self.path / EVIDENCE).replace(self.path / HIDDEN_EVIDENCE)
             if stage == "verify":
                 (self.path / HIDDEN_EVIDENCE).unlink(missing_ok=True)

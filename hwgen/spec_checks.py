@@ -61,6 +61,7 @@ def check(document: Document, folder: Path | None) -> None:
     _check_layer_names(look)
     _check_hardware(look)
     _check_part(look, folder)
+    _check_handoff(look)
     _check_not_yet(look)
     _check_quantizers(look)
 
@@ -236,13 +237,22 @@ def _check_part(look: _Look, folder: Path | None) -> None:
         look.document.fail("hardware.part", "the cell library does not exist", expected=expected, found=name)
 
 
+def _check_handoff(look: _Look) -> None:
+    wanted = look.get("outputs.handoff")
+    if not isinstance(wanted, list) or not wanted:
+        return
+    from hwgen.handoff import TARGETS  # NumPy, which --help does without
+
+    for name in wanted:
+        if isinstance(name, str) and name not in TARGETS:
+            close = difflib.get_close_matches(name, TARGETS, 1)
+            expected = f"{close[0]}?" if close else f"a list of {', '.join(TARGETS)}"
+            look.document.fail("outputs.handoff", "there is no such hand-off target", found=name, expected=expected)
+
+
 def _check_not_yet(look: _Look) -> None:
     """Refuse, by name, what this version does not do; nothing is ignored silently."""
     later = "not in this version of hwgen"
-    if look.get("outputs.handoff"):
-        look.document.fail(
-            "outputs.handoff", f"hand-off is {later}", expected="[]", found=str(look.get("outputs.handoff"))
-        )
     if look.get("outputs.emulator") is True:
         look.document.fail("outputs.emulator", f"the emulator package is {later}", expected="false")
     if look.get("verify.netlist") is True:

@@ -312,6 +312,21 @@ def cost(context: Context) -> None:
         context.complete, context.missing = False, context.missing or ToolMissing(missing)
 
 
+def handoff(context: Context) -> None:
+    """Write ``handoff/<target>/`` for each of `outputs.handoff`; a design that is not proved is not handed over."""
+    from hwgen.handoff import hand_over
+
+    targets, evidence = context.spec.outputs.handoff, context.folder / "verification.json"
+    proved = evidence.is_file() and context.read_json("verification.json")["status"] == "PASS"
+    if targets and proved:
+        context.progress(", ".join(targets), None)
+        hand_over(context.folder, targets)
+    elif targets:
+        context.complete = False
+        for target in targets:  # of an earlier design
+            shutil.rmtree(context.folder / "handoff" / target, ignore_errors=True)
+
+
 def replace_folder(files: Mapping[str, bytes], folder: Path) -> None:
     """Make `folder` hold exactly `files`: what changed is written, what an earlier build left is removed."""
     FileSet(files).write(folder)

@@ -146,11 +146,10 @@ def test_brought_model_takes_its_name_from_the_file(tmp_path: Path) -> None:
     assert spec.verify.require.latency_ns == 100
 
 
-def test_what_is_not_there_yet_is_refused_by_name_and_streams_are_not(tmp_path: Path) -> None:
-    found = errors(tmp_path, STREAM)
-    assert [(line(e), e.what) for e in found] == [
-        (":33: outputs.handoff", "hand-off is not in this version of hwgen"),
-    ]
+def test_hand_off_targets_are_known_by_name(tmp_path: Path) -> None:
+    (found,) = errors(tmp_path, STREAM.replace("handoff: [vivado]", "handoff: [vivdo]"))
+    assert (line(found), found.what) == (":33: outputs.handoff", "there is no such hand-off target")
+    assert (found.found, found.expected) == ("vivdo", "vivado?")
 
 
 def test_reference_screen(tmp_path: Path) -> None:

@@ -8,29 +8,53 @@
 // again at the beginning of a frame.
 // Latency: last input beat to first output beat, core latency + 2 cycles. Interval: the beats of the longest frame.
 module two_inputs_axis (
+  (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 aclk CLK" *)
+  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axis_a:s_axis_b:m_axis_total_out:m_axis_curve_out:m_axis_best_out, ASSOCIATED_RESET aresetn" *)
   input  logic aclk,
+  (* X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 aresetn RST" *)
+  (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)
   input  logic aresetn,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_a TDATA" *)
   input  logic [63:0] s_axis_a_tdata,   // 2 elements, 1 byte(s) each, 1 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_a TVALID" *)
   input  logic s_axis_a_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_a TREADY" *)
   output logic s_axis_a_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_a TLAST" *)
   input  logic s_axis_a_tlast,
   output logic frame_error_a,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_b TDATA" *)
   input  logic [63:0] s_axis_b_tdata,   // 2 elements, 1 byte(s) each, 1 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_b TVALID" *)
   input  logic s_axis_b_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_b TREADY" *)
   output logic s_axis_b_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis_b TLAST" *)
   input  logic s_axis_b_tlast,
   output logic frame_error_b,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_total_out TDATA" *)
   output logic [63:0] m_axis_total_out_tdata,  // 2 elements, 1 byte(s) each, 1 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_total_out TVALID" *)
   output logic m_axis_total_out_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_total_out TREADY" *)
   input  logic m_axis_total_out_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_total_out TLAST" *)
   output logic m_axis_total_out_tlast,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_curve_out TDATA" *)
   output logic [63:0] m_axis_curve_out_tdata,  // 2 elements, 1 byte(s) each, 1 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_curve_out TVALID" *)
   output logic m_axis_curve_out_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_curve_out TREADY" *)
   input  logic m_axis_curve_out_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_curve_out TLAST" *)
   output logic m_axis_curve_out_tlast,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_best_out TDATA" *)
   output logic [63:0] m_axis_best_out_tdata,  // 1 elements, 1 byte(s) each, 1 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_best_out TVALID" *)
   output logic m_axis_best_out_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_best_out TREADY" *)
   input  logic m_axis_best_out_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis_best_out TLAST" *)
   output logic m_axis_best_out_tlast
 );
 

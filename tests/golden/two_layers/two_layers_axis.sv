@@ -8,16 +8,28 @@
 // again at the beginning of a frame.
 // Latency: last input beat to first output beat, core latency + 2 cycles. Interval: the beats of the longest frame.
 module two_layers_axis (
+  (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 aclk CLK" *)
+  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET aresetn" *)
   input  logic aclk,
+  (* X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 aresetn RST" *)
+  (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)
   input  logic aresetn,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis TDATA" *)
   input  logic [7:0] s_axis_tdata,   // 4 elements, 1 byte(s) each, 4 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis TVALID" *)
   input  logic s_axis_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis TREADY" *)
   output logic s_axis_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 s_axis TLAST" *)
   input  logic s_axis_tlast,
   output logic frame_error,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis TDATA" *)
   output logic [7:0] m_axis_tdata,  // 2 elements, 2 byte(s) each, 4 beat(s) a frame
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis TVALID" *)
   output logic m_axis_tvalid,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis TREADY" *)
   input  logic m_axis_tready,
+  (* X_INTERFACE_INFO = "xilinx.com:interface:axis:1.0 m_axis TLAST" *)
   output logic m_axis_tlast
 );
 

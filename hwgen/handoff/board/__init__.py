@@ -1,0 +1,1 @@
+"""Files that travel to a board as they are."""
