@@ -55,8 +55,9 @@ def build(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train, compress, lower, generate, verify, cost, hand over: stages spec, train, compress, lower, rtl, verify, cost,
-    handoff.
+    """Train, compress, lower, generate, verify, cost, hand over.
+
+    Stages: spec, train, compress, lower, rtl, verify, cost, handoff.
 
     What is up to date is not done again; an interrupted build resumes with the same command.
     """

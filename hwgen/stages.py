@@ -238,6 +238,7 @@ def rtl(context: Context) -> None:
 
 def _parallel(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
     """Plan unrolled hardware; return the prediction and what makes the files."""
+    from hwgen.cost.predict import predict_cost
     from hwgen.rtl import emit, plan
 
     context.progress("sharing adders, placing registers", None)
@@ -247,12 +248,14 @@ def _parallel(context: Context, graph: Graph, options: Any) -> tuple[dict[str, A
         "latency_cycles": decided.predicted.latency_cycles,
         "interval_cycles": decided.predicted.interval_cycles,
         "clock_period_ns": options.clock_period_ns,
+        "cost": predict_cost(decided).to_json(),
     }
     return prediction, lambda: emit(decided).files
 
 
 def _stream(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
     """Plan streaming hardware; return the prediction and what makes the files."""
+    from hwgen.cost.predict import predict_cost
     from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream, prediction_document
 
     context.progress("folding layers, computing every cycle", None)
@@ -271,7 +274,8 @@ def _stream(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any
         layer_strategy=options.layer_strategy,
     )
     decided = plan_stream(graph, options, request, latency)
-    return prediction_document(decided), lambda: emit_stream(decided).files
+    prediction = prediction_document(decided) | {"cost": predict_cost(decided).to_json()}
+    return prediction, lambda: emit_stream(decided).files
 
 
 def verify(context: Context) -> None:

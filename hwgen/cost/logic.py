@@ -1,0 +1,165 @@
+"""Counting what library modules and plain logic need on Xilinx parts: multiplexers, multipliers, FIFOs, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from hwgen.cost import memories
+from hwgen.cost.counts import Counts
+from hwgen.fixed import IntArray
+
+Bits = npt.NDArray[np.bool_]
+
+LUT_INPUTS = 6
+
+
+def bits_of(values: int) -> int:
+    """Return the bits of an index of `values` values, 0 if there is one."""
+    return (values - 1).bit_length()
+
+
+def shift_registers(counts: Counts, taps: Iterable[int], width: int) -> None:
+    """Count registers one behind the other, read after each of `taps` registers, `width` bits wide."""
+    before = 0
+    for tap in sorted(taps):
+        if tap > before:
+            lut, ff = memories.shift_register(tap - before)
+            counts.lut += lut * width
+            counts.ff += ff * width
+            before = tap
+
+
+def mux_luts(inputs: int) -> int:
+    """Return the LUTs of a bit of a multiplexer: 4 inputs a LUT, and 8 or 16 with the slice's own multiplexers."""
+    if inputs < 2:
+        return 0
+    if inputs <= 4:
+        return 1
+    whole, rest = divmod(inputs, 16)
+    return 4 * whole + -(-rest // 4) + (mux_luts(whole + (rest > 0)) if inputs > 16 else 0)
+
+
+def is_dsp(a: int, b: int, y: int) -> bool:
+    """Return whether a multiplier becomes DSP blocks: both operands from 2 bits on, the product from 9 on."""
+    return min(a, b) >= 2 and y >= 9
+
+
+def dsp_blocks(a: int, b: int, y: int) -> int:
+    """Return the DSP blocks of a signed multiplier (DSP48E2: 27 x 18)."""
+    if not is_dsp(a, b, y):
+        return 0
+    a, b = max(a, b), min(a, b)
+    if a > 27:
+        slices = -(-(a - 27) // 17)
+        return slices * dsp_blocks(18, b, y) + dsp_blocks(a - 17 * slices, b, y)
+    if b > 18:
+        slices = -(-(b - 18) // 17)
+        return slices * dsp_blocks(a, 18, y) + dsp_blocks(a, b - 17 * slices, y)
+    return 1
+
+
+def multiplier(counts: Counts, a: int, b: int, y: int, const: int = 0) -> None:
+    """Count a multiplier of `a` x `b` bits to `y` bits, one operand perhaps a constant."""
+    blocks = dsp_blocks(a, b, y)
+    counts.dsp += blocks
+    if not blocks:
+        counts.add(soft_multiply=y * (bin(abs(const)).count("1") - 1 if const else min(a, b)))
+
+
+def fifo(counts: Counts, width: int, depth: int) -> None:
+    """Count an `hg_fifo`: two pointers, one of them twice (for the memory), and the fill."""
+    index, count = bits_of(depth), depth.bit_length()
+    counts.ff += 3 * index + count
+    counts.add(fifo=1, fifo_count=count, fifo_wrap=0 if depth & (depth - 1) == 0 else index)
+    _slots(counts, width, depth)
+
+
+def credit_fifo(counts: Counts, width: int, depth: int, batch: int = 1) -> None:
+    """Count an `hg_credit_fifo`: an `hg_fifo` and a counter of credits."""
+    index, count = bits_of(depth), depth.bit_length()
+    counts.ff += 3 * index + 2 * count
+    counts.add(credit=1, credit_count=count, credit_wrap=0 if depth & (depth - 1) == 0 else index)
+    _slots(counts, width, depth)
+
+
+def _slots(counts: Counts, width: int, depth: int) -> None:
+    """Count the memory of a FIFO."""
+    slots = memories.ram(width, depth, queue=True)
+    counts.lut += slots.lut
+    counts.bram_18k += slots.bram_18k
+    if slots.logic:
+        counts.ff += width * depth
+        counts.add(mux=width * mux_luts(depth))
+
+
+def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = None) -> None:
+    """Count constants read through a register: block RAM, or logic and flip-flops.
+
+    Parameters
+    ----------
+    words : IntArray (words, fields)
+        Fields of a word, two's complement.
+    width : bits of a field
+    chain : IntArray (fields * width,), optional
+        Registers that follow a bit and nothing else reads (0: it is read itself): together with its own they become
+        shift registers.
+    """
+    if len(words) < 2:
+        return  # constants
+    depth = 1 << bits_of(len(words))
+    live = (np.bitwise_or.reduce(words, axis=0) ^ np.bitwise_and.reduce(words, axis=0)) & ((1 << width) - 1)
+    if len(words) < depth:  # the rest of the table is 0
+        live = np.bitwise_or.reduce(words, axis=0) & ((1 << width) - 1)
+    used = ((live[:, None] >> np.arange(width)) & 1).astype(bool).ravel()
+    blocks = memories.rom_in_blocks(int(used.sum()), len(words))
+    counts.bram_18k += blocks
+    behind = np.zeros(len(used), dtype=np.int64) if chain is None else chain
+    if blocks:
+        for length in np.unique(behind[used]):
+            shift_registers(counts, {int(length)}, int((behind[used] == length).sum()))
+        return
+    columns = ((words[:, :, None] >> np.arange(width)) & 1).astype(bool).reshape(len(words), -1)[:, used]
+    columns = np.concatenate([columns, np.zeros((depth - len(words), columns.shape[1]), dtype=bool)])
+    _, group = np.unique(columns, axis=1, return_inverse=True)  # equal columns share their registers
+    taps: dict[int, set[int]] = {}
+    for place, length in zip(group.ravel().tolist(), behind[used].tolist(), strict=True):
+        taps.setdefault(place, set()).add(length + 1)
+    for found in taps.values():
+        shift_registers(counts, found, 1)
+    counts.add(rom=column_luts(columns))
+
+
+def table_luts(values: IntArray, width: int) -> float:
+    """Return the LUTs of constants as logic, after what is constant or there twice is left out.
+
+    Parameters
+    ----------
+    values : IntArray (2**n,)
+        By address.
+    width : bits of a value
+    """
+    return column_luts(((values[:, None] >> np.arange(width)) & 1).astype(bool))
+
+
+def column_luts(columns: Bits, depth: int = 0) -> float:
+    """Return the LUTs of boolean functions of an address, each a column over all 2**n addresses.
+
+    A function of up to 6 bits is a LUT; a larger one is two halves and what joins them (the first two levels have
+    multiplexers of their own beside the LUTs). Functions that are there twice count once.
+    """
+    columns = columns[:, columns.any(axis=0) & ~columns.all(axis=0)]
+    if columns.shape[1] == 0:
+        return 0
+    columns = np.unique(columns, axis=1)
+    size = len(columns)
+    if size <= 1 << LUT_INPUTS:
+        address = (np.arange(size)[:, None] >> np.arange(bits_of(size))) & 1 == 1
+        plain = sum(bool((columns == address[:, [k]]).all(axis=0).any()) for k in range(address.shape[1]))
+        return float(columns.shape[1] - plain)
+    low, high = columns[: size // 2], columns[size // 2 :]
+    differ = (low != high).any(axis=0)
+    joins = float(differ.sum()) if depth >= 2 else 0.0
+    return joins + column_luts(np.concatenate([low, high[:, differ]], axis=1), depth + 1)
