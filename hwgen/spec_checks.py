@@ -223,10 +223,6 @@ def _check_not_yet(look: _Look) -> None:
         look.document.fail(
             "outputs.handoff", f"hand-off is {later}", expected="[]", found=str(look.get("outputs.handoff"))
         )
-    if look.get("outputs.emulator") is True:
-        look.document.fail("outputs.emulator", f"the emulator package is {later}", expected="false")
-    if look.get("verify.netlist") is True:
-        look.document.fail("verify.netlist", f"netlist simulation is {later}", expected="auto or false")
 
 
 def _check_quantizers(look: _Look) -> None:
