@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -255,7 +256,7 @@ def _dense_calibration() -> Iterator[Design]:
                 seed += 1
                 yield Design(
                     f"one_b{bits}_d{int(10 * density)}_c{int(clock)}", "one layer", False,
-                    lambda s=seed, b=bits, d=density: mlp(f"m{s}", (12, 8), s, bits=b, density=d, last=RELU),
+                    partial(mlp, f"m{seed}", (12, 8), seed, bits=bits, density=density, last=RELU),
                     _options(clock_period_ns=clock),
                 )  # fmt: skip
     relus = ("ufixed<4,1,TRN,SAT>", "fixed<6,2,RND,SAT>", "ufixed<6,2,RND_CONV,SAT>", "fixed<5,2,RND_CONV,WRAP>",
@@ -265,7 +266,7 @@ def _dense_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"mlp_q{k}_c{int(10 * clock)}", "two layers", False,
-                lambda s=seed, r=relu: mlp(f"m{s}", (10, 12, 4), s, relu=r, bits=5, density=0.5),
+                partial(mlp, f"m{seed}", (10, 12, 4), seed, relu=relu, bits=5, density=0.5),
                 _options(clock_period_ns=clock, handshake="none" if k % 2 else "valid_ready"),
             )  # fmt: skip
     for k, (sizes, bits) in enumerate((((16, 16, 8), 6), ((24, 8, 8, 3), 4), ((8, 24, 6), 5), ((32, 16, 4), 3))):
@@ -273,21 +274,21 @@ def _dense_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"mlp_s{k}_d{int(100 * density)}", "shapes", False,
-                lambda s=seed, z=sizes, b=bits, d=density: mlp(f"m{s}", z, s, bits=b, density=d),
+                partial(mlp, f"m{seed}", sizes, seed, bits=bits, density=density),
                 _options(clock_period_ns=2.5),
             )  # fmt: skip
     for k, (bits, fmt) in enumerate(((4, "fixed<6,2>"), (6, "fixed<8,3>"), (3, "ufixed<4,2>"), (8, "fixed<10,4>"))):
         seed += 1
         yield Design(
             f"latency_{k}", "plain products", False,
-            lambda s=seed, b=bits, f=fmt: mlp(f"m{s}", (6, 5, 3), s, bits=b, density=0.8, inputs=f),
+            partial(mlp, f"m{seed}", (6, 5, 3), seed, bits=bits, density=0.8, inputs=fmt),
             _options(clock_period_ns=4.0, strategy="latency"),
         )  # fmt: skip
     for k in range(3):
         seed += 1
         yield Design(
             f"select_{k}", "small pictures", False,
-            lambda s=seed, k=k: small_image(f"m{s}", s, 2 + k, 4),
+            partial(small_image, f"m{seed}", seed, 2 + k, 4),
             _options(clock_period_ns=(2.0, 3.0, 5.0)[k]),
         )  # fmt: skip
 
@@ -298,13 +299,13 @@ def _more_dense_calibration() -> Iterator[Design]:
         seed += 1
         yield Design(
             f"tanh_{k}", "one table", False,
-            lambda s=seed, k=k: one_table(f"m{s}", s, 5 + k),
+            partial(one_table, f"m{seed}", seed, 5 + k),
             _options(clock_period_ns=3.0),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"sums_{k}", "sums and maxima", False,
-            lambda s=seed, k=k: sums(f"m{s}", 6 + k, s),
+            partial(sums, f"m{seed}", 6 + k, seed),
             _options(clock_period_ns=(1.5, 3.0, 5.0)[k]),
         )  # fmt: skip
 
@@ -315,37 +316,37 @@ def _dense_held_out() -> Iterator[Design]:
         seed += 1
         yield Design(
             f"jets_{k}", "jet tagger", True,
-            lambda s=seed, k=k: mlp(f"j{s}", (16, 16 + 4 * k, 12, 12, 5), s, bits=5, density=0.4),
+            partial(mlp, f"j{seed}", (16, 16 + 4 * k, 12, 12, 5), seed, bits=5, density=0.4),
             _options(clock_period_ns=clock),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"residual_{k}", "dense residual", True,
-            lambda s=seed, k=k: residual(f"j{s}", 6 + 2 * k, s, 3 + k, ("ufixed<5,2,RND,SAT>", RELU)[k % 2]),
+            partial(residual, f"j{seed}", 6 + 2 * k, seed, 3 + k, ("ufixed<5,2,RND,SAT>", RELU)[k % 2]),
             _options(clock_period_ns=clock),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"argmax_{k}", "classifier", True,
-            lambda s=seed, k=k: classifier(f"j{s}", (10, 12 + 2 * k, 4 + 2 * k), s, 4 + k),
+            partial(classifier, f"j{seed}", (10, 12 + 2 * k, 4 + 2 * k), seed, 4 + k),
             _options(clock_period_ns=clock, handshake="none" if k % 2 else "valid_ready"),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"towers_{k}", "two towers", True,
-            lambda s=seed, k=k: two_towers(f"j{s}", (12, 6 + 2 * k, 4), s, 5),
+            partial(two_towers, f"j{seed}", (12, 6 + 2 * k, 4), seed, 5),
             _options(clock_period_ns=clock),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"tables_{k}", "sigmoid tables", True,
-            lambda s=seed, k=k: tabled(f"j{s}", (10, 8 + 2 * k, 4), s, 4 + k % 2),
+            partial(tabled, f"j{seed}", (10, 8 + 2 * k, 4), seed, 4 + k % 2),
             _options(clock_period_ns=clock),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"deep_{k}", "deep and narrow", True,
-            lambda s=seed, k=k: mlp(f"j{s}", (8, 8, 8, 8, 8, 4), s, bits=3 + k, density=0.6, relu=NARROW),
+            partial(mlp, f"j{seed}", (8, 8, 8, 8, 8, 4), seed, bits=3 + k, density=0.6, relu=NARROW),
             _options(clock_period_ns=clock),
         )  # fmt: skip
 
@@ -361,7 +362,7 @@ def _stream_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"conv_r{reuse}_d{int(10 * density)}", "convolutions", False,
-                lambda s=seed, d=density, k=k: conv_stack(f"s{s}", (8, 8, 2), (2 + k,), s, density=d),
+                partial(conv_stack, f"s{seed}", (8, 8, 2), (2 + k,), seed, density=density),
                 _options(), _fold(reuse_factor=reuse),
             )  # fmt: skip
     for k, (shape, filters, kernel, stride) in enumerate(
@@ -371,9 +372,7 @@ def _stream_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"conv_k{k}_m{m}", "convolution shapes", False,
-                lambda s=seed, a=(shape, filters, kernel, stride): conv_stack(
-                    f"s{s}", a[0], a[1], s, kernel=a[2], stride=a[3]
-                ),
+                partial(conv_stack, f"s{seed}", shape, filters, seed, kernel=kernel, stride=stride),
                 _options(clock_period_ns=3.0), _fold(max_multipliers=m),
             )  # fmt: skip
     for k, sizes in enumerate(((16, 12, 4), (48, 12, 5), (24, 16, 16), (100, 8))):
@@ -381,7 +380,7 @@ def _stream_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"dense_{k}_r{reuse}", "folded dense", False,
-                lambda s=seed, z=sizes, k=k: stream_mlp(f"s{s}", z, s, bits=4 + k, density=(1.0, 0.5)[k % 2]),
+                partial(stream_mlp, f"s{seed}", sizes, seed, bits=4 + k, density=(1.0, 0.5)[k % 2]),
                 _options(), _fold(reuse_factor=reuse),
             )  # fmt: skip
     for k, shape in enumerate(((8, 8, 2), (12, 12, 3))):
@@ -389,14 +388,14 @@ def _stream_calibration() -> Iterator[Design]:
             seed += 1
             yield Design(
                 f"separable_{k}_m{m}", "separable", False,
-                lambda s=seed, h=shape: separable(f"s{s}", h, (4, 6), s),
+                partial(separable, f"s{seed}", shape, (4, 6), seed),
                 _options(clock_period_ns=4.0), _fold(max_multipliers=m),
             )  # fmt: skip
     for k in range(3):
         seed += 1
         yield Design(
             f"unrolled_{k}", "unrolled convolutions", False,
-            lambda s=seed, k=k: conv_stack(f"s{s}", (6, 6, 2), (3 + k,), s, density=0.5),
+            partial(conv_stack, f"s{seed}", (6, 6, 2), (3 + k,), seed, density=0.5),
             _options(), _fold(reuse_factor=1, strategy="distributed_arithmetic"),
         )  # fmt: skip
 
@@ -407,37 +406,37 @@ def _stream_held_out() -> Iterator[Design]:
         seed += 1
         yield Design(
             f"resblock_{k}", "residual blocks", True,
-            lambda s=seed, k=k: res_block(f"t{s}", (6 + 2 * k, 6, 2), 2 + k, s, (1.0, 0.4)[k % 2]),
+            partial(res_block, f"t{seed}", (6 + 2 * k, 6, 2), 2 + k, seed, (1.0, 0.4)[k % 2]),
             _options(clock_period_ns=4.0), _fold(max_multipliers=m),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"pooled_{k}", "pooled pictures", True,
-            lambda s=seed, k=k: pooled(f"t{s}", (8, 8, 1 + k % 3), (3 + k,), s, 5 + k),
+            partial(pooled, f"t{seed}", (8, 8, 1 + k % 3), (3 + k,), seed, 5 + k),
             _options(clock_period_ns=3.0 + k), _fold(max_multipliers=m),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"fire_{k}", "fire modules", True,
-            lambda s=seed, k=k: fire(f"t{s}", (10, 10, 2), 2, 2 + k, s),
+            partial(fire, f"t{seed}", (10, 10, 2), 2, 2 + k, seed),
             _options(), _fold(max_multipliers=m),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"mobile_{k}", "mobile nets", True,
-            lambda s=seed, k=k: separable(f"t{s}", (14, 14, 1 + k), (3 + k, 6), s, (1.0, 0.5)[k % 2]),
+            partial(separable, f"t{seed}", (14, 14, 1 + k), (3 + k, 6), seed, (1.0, 0.5)[k % 2]),
             _options(clock_period_ns=2.5), _fold(max_multipliers=m),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"lines_{k}", "one-dimensional", True,
-            lambda s=seed, k=k: conv_stack(f"t{s}", (1, 40, 3), (4 + k, 6), s, kernel=3, stride=2),
+            partial(conv_stack, f"t{seed}", (1, 40, 3), (4 + k, 6), seed, kernel=3, stride=2),
             _options(clock_period_ns=5.0), _fold(max_multipliers=m),
         )  # fmt: skip
         seed += 1
         yield Design(
             f"tall_{k}", "deep folded dense", True,
-            lambda s=seed, k=k: stream_mlp(f"t{s}", (24 + 8 * k, 16, 12, 8), s, bits=5, density=(1.0, 0.3)[k % 2]),
+            partial(stream_mlp, f"t{seed}", (24 + 8 * k, 16, 12, 8), seed, bits=5, density=(1.0, 0.3)[k % 2]),
             _options(clock_period_ns=4.0), _fold(max_multipliers=m),
         )  # fmt: skip
 

@@ -1,8 +1,10 @@
-"""Predicted against synthesized cost, design by design: `python -m hwgen.bench.cost_model` (an hour; minutes when kept).
+"""Predicted against synthesized cost, design by design (an hour; minutes when the syntheses are kept).
 
-Every design of `hwgen.bench.cost_designs` is synthesized with yosys, each layer or stage optimised alone as `hwgen cost`
-does, and the cells are kept by content in hwgen's cache. `--calibrate` fits the LUTs a feature takes to the
-families that calibration may see and writes them to hwgen/cost/calibrated.py. The others are what the bars are for.
+    python -m hwgen.bench.cost_model [--calibrate]
+
+Every design of `hwgen.bench.cost_designs` is synthesized with yosys, each layer or stage optimised alone as
+`hwgen cost` does, and the cells are kept by content in hwgen's cache. `--calibrate` fits the LUTs a feature takes to
+the families that calibration may see and writes them to hwgen/cost/calibrated.py. The others are what the bars are for.
 """
 
 from __future__ import annotations
@@ -248,7 +250,7 @@ def main() -> int:
             continue
         row = measured(design)
         rows.append(row)
-        wanted, found = row.synthesized(), row.predicted(LUTS if not args.calibrate else Counter())
+        wanted, found = row.synthesized(), row.predicted(LUTS if not args.calibrate else {})
         print(f"{design.name:20}" + "".join(f"  {k} {found[k]:.0f}/{wanted[k]:.0f}" for k in METRICS), flush=True)
     coefficients = LUTS
     if args.calibrate:
