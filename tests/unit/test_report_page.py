@@ -124,6 +124,16 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "no cost is known: the cost stage has not run on this build" in read(folder)[2]
 
 
+def test_hwgen_cost_writes_the_report_anew(folder) -> None:
+    table = json.loads((folder / "reports" / "cost.json").read_text())["tables"][0] | {"device": "xcvu13p-flga2577-2-e"}
+    change(folder, "reports/prediction.json", cost=table)
+    result = CliRunner().invoke(app, ["cost", str(folder), "--kind", "predicted", "--part", "xcvu13p-flga2577-2-e"])
+    assert result.exit_code == 0, result.output
+    tables = json.loads((folder / "report.json").read_text())["cost"]["tables"]
+    assert "xcvu13p-flga2577-2-e" in [one["device"] for one in tables]
+    assert (folder / "report.html").is_file()
+
+
 def test_unreadable_cost_is_said(folder) -> None:
     change(folder, "reports/cost.json", tables=[{"kind": "guess"}, {"kind": "predicted", "source": "me", "device": 1}])
     assert "a table of reports/cost.json cannot be read" in read(folder)[2]
