@@ -116,6 +116,11 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "Synthesized, xcup: the critical path, 7.5 ns, runs through fc0, fc1" in text
     assert "Synthesized, xcup: too small: 12 LUT" in text and "would fit: reuse_factor 4" in text
     assert "clock about 7.05 ns, an estimate (17 levels x 0.4 ns); not measured" in text
+    tables = data["cost"]["tables"]
+    change(folder, "reports/cost.json", tables=[tables[2], tables[1] | {"layers": [{"layer": "fc0"}]}, tables[0]])
+    text = read(folder)[2]
+    assert "By layer: predicted" in text and "By layer: synthesized" not in text
+    assert re.search(r"layer LUT FF (fc0|c1) 100", text)
     (folder / "reports" / "cost.json").unlink()
     change(folder, "reports/prediction.json", cost=data["cost"]["tables"][0])
     data, _, text = read(folder)
