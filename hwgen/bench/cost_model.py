@@ -25,6 +25,7 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from hwgen.bench.cost_designs import Design, designs
+from hwgen.bench.result import Options, Result, Row
 from hwgen.cost import calibrated
 from hwgen.cost.calibrated import LUTS
 from hwgen.cost.calibration import PRIOR
@@ -266,6 +267,26 @@ def main() -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps({"statistics": result, "designs": designs_out}, indent=1))
     return 0 if reached(result) else 1
+
+
+def run(options: Options) -> Result:
+    """Synthesize (or recall) all designs and return, of those that calibration never saw, how far predictions are."""
+    if options.quick:
+        return Result([Row("designs", "designs that calibration did not see", None, reason="left out by --quick")])
+    found = report([measured(design) for design in in_turn(list(designs()))], LUTS)
+    rows = [
+        Row("designs", "designs that calibration did not see", found["held out"]["LUT"]["designs"], at_least=HELD_OUT)
+    ]
+    for kind in ("dense", "streaming"):
+        part = found[f"held out, {kind}"]
+        for key in ("LUT", "FF"):
+            what = f"predicted {key}, {kind}: median error"
+            rows.append(Row(f"{kind}_{key}_median", what, part[key]["median"], at_most=MEDIAN_ERROR))
+            rows.append(Row(f"{kind}_{key}_r2", "… R²", part[key]["r2"], at_least=R_SQUARED))
+        for key in ("DSP", "BRAM_18K"):
+            what = f"predicted {key}, {kind}: share of designs exact"
+            rows.append(Row(f"{kind}_{key}_exact", what, part[key]["exact"], at_least=EXACT))
+    return Result(rows, {"statistics": found})
 
 
 def _is_kept(design: Design) -> bool:

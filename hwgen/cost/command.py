@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,9 +110,19 @@ def cost_folder(
         write_cost(folder, spec.part_path, merged(before, made))
         held.replaced("cost", (COST,), complete=missing_tool(made) is None)
     _done(screen, time.monotonic() - start)
+    if spec.outputs.report:
+        _report(folder)
     status, reason = _status(made)
     kept = tuple(t for t in merged(before, made) if t not in made)
     return CostResult(folder, name, status, reason, tuple(made), kept)
+
+
+def _report(folder: Path) -> None:
+    """Write the report anew, with these figures."""
+    from hwgen.api import show, write_report
+
+    with contextlib.suppress(OutputError):  # a folder without a manifest has tables, but no report
+        write_report(show(folder).report, folder)
 
 
 def _done(screen: Screen, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -171,7 +172,12 @@ def collect(
 def _cost(folder: Path, prediction: Mapping[str, Any], ran: bool) -> tuple[CostTable, ...]:
     """Return the tables of the cost stage; before it ran, the one that the rtl stage predicted."""
     rows = (_read(folder / "reports" / "cost.json").get("tables") if ran else None) or [prediction.get("cost")]
-    return tuple(CostTable.from_json(row) for row in rows if isinstance(row, dict) and row.get("kind") in KINDS)
+    tables = []
+    for row in rows:
+        if isinstance(row, dict) and row.get("kind") in KINDS:
+            with contextlib.suppress(TypeError, ValueError):  # the report says that it cannot be read
+                tables.append(CostTable.from_json(row))
+    return tuple(tables)
 
 
 def _not_checked(evidence: dict[str, Any] | None, cost: tuple[CostTable, ...]) -> tuple[str, ...]:

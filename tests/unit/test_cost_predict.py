@@ -133,7 +133,7 @@ SMALL = [
 @pytest.mark.yosys
 @pytest.mark.parametrize("design", SMALL, ids=lambda design: design.name)
 def test_prediction_is_what_synthesis_finds(design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.cost_model.KEPT", tmp_path)
+    monkeypatch.setattr("hwgen.bench.cost_model.KEPT", tmp_path)
     row = measured(design)
     wanted, found = row.synthesized(), row.predicted(LUTS)
     assert found["LUT"] == pytest.approx(wanted["LUT"], rel=0.15)

@@ -116,12 +116,27 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "Synthesized, xcup: the critical path, 7.5 ns, runs through fc0, fc1" in text
     assert "Synthesized, xcup: too small: 12 LUT" in text and "would fit: reuse_factor 4" in text
     assert "clock about 7.05 ns, an estimate (17 levels x 0.4 ns); not measured" in text
+    tables = data["cost"]["tables"]
+    change(folder, "reports/cost.json", tables=[tables[2], tables[1] | {"layers": [{"layer": "fc0"}]}, tables[0]])
+    text = read(folder)[2]
+    assert "By layer: predicted" in text and "By layer: synthesized" not in text
+    assert re.search(r"layer LUT FF (fc0|c1) 100", text)
     (folder / "reports" / "cost.json").unlink()
     change(folder, "reports/prediction.json", cost=data["cost"]["tables"][0])
     data, _, text = read(folder)
     assert [t["kind"] for t in data["cost"]["tables"]] == ["predicted"] and "Predicted estimate" in text
     change(folder, "reports/prediction.json", cost=None)
     assert "no cost is known: the cost stage has not run on this build" in read(folder)[2]
+
+
+def test_hwgen_cost_writes_the_report_anew(folder) -> None:
+    table = json.loads((folder / "reports" / "cost.json").read_text())["tables"][0] | {"device": "xcvu13p-flga2577-2-e"}
+    change(folder, "reports/prediction.json", cost=table)
+    result = CliRunner().invoke(app, ["cost", str(folder), "--kind", "predicted", "--part", "xcvu13p-flga2577-2-e"])
+    assert result.exit_code == 0, result.output
+    tables = json.loads((folder / "report.json").read_text())["cost"]["tables"]
+    assert "xcvu13p-flga2577-2-e" in [one["device"] for one in tables]
+    assert (folder / "report.html").is_file()
 
 
 def test_unreadable_cost_is_said(folder) -> None:
