@@ -130,6 +130,8 @@ def verify_folder(
     seed: int | None = None,
     only: str | None = None,
     waves: bool = False,
+    netlist: bool = False,
+    emulator: bool = False,
     screen: Screen | None = None,
 ) -> BuildResult:
     """Simulate the RTL of a build folder again, without TensorFlow; the evidence there is replaced.
@@ -141,6 +143,7 @@ def verify_folder(
     seed : of stalls, gaps, resets and register contents; default: as the build was asked
     only : one vector, as "random:812"; the evidence is then left as it is
     waves : write a waveform
+    netlist, emulator : check the synthesized netlist, the C++ emulator, even if the build did not ask for it
     screen : told of progress; default: silent
 
     Raises
@@ -160,6 +163,9 @@ def verify_folder(
         waves="always" if waves else spec.verify.waves,
         stalls=spec.verify.stalls,
         budget_s=spec.verify.budget_s,
+        netlist=netlist or spec.verify.netlist,
+        emulator=emulator or spec.outputs.emulator,
+        part=spec.hardware.part,
     )
     screen.start("verify")
     start = time.monotonic()

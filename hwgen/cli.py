@@ -87,6 +87,8 @@ def verify(
     seed: Annotated[int | None, typer.Option("--seed", help="Of stalls, gaps, resets and register contents.")] = None,
     only: Annotated[str | None, typer.Option("--only", help="One vector, as random:812.")] = None,
     waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
+    netlist: Annotated[bool, typer.Option("--netlist", help="Synthesize, and simulate the netlist too.")] = False,
+    emulator: Annotated[bool, typer.Option("--emulator", help="Write and check the C++ emulator too.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -96,7 +98,16 @@ def verify(
         from hwgen.report.progress import Screen, Silent
 
         with Silent() if quiet else Screen() as screen:
-            result = verify_folder(folder, vectors=vectors, seed=seed, only=only, waves=waves, screen=screen)
+            result = verify_folder(
+                folder,
+                vectors=vectors,
+                seed=seed,
+                only=only,
+                waves=waves,
+                netlist=netlist,
+                emulator=emulator,
+                screen=screen,
+            )
         _show(result, quiet=quiet or only is not None, as_json=as_json)
 
 

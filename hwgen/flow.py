@@ -118,11 +118,21 @@ STAGES: list[Stage] = [
     Stage(
         name="verify",
         run=stages.verify,
-        keys=("model.name", "verify.vectors", "verify.seed", "verify.budget_s", "verify.stalls", "verify.waves"),
+        keys=(
+            "model.name",
+            "verify.vectors",
+            "verify.seed",
+            "verify.budget_s",
+            "verify.stalls",
+            "verify.waves",
+            "verify.netlist",
+            "outputs.emulator",
+            "hardware.part",
+        ),
         reads=("graph/*", "rtl/*", "tb/*", "reports/prediction.json", "reports/pairs.json"),
-        writes=("verification.json", "reports/verification.junit.xml"),
-        code=("sim", "ir", "tools", "fixed.py"),
-        packages=("cocotb", "numpy"),
+        writes=("verification.json", "reports/verification.junit.xml", "emulator/*"),
+        code=("sim", "emulator", "ir", "tools", "fixed.py"),
+        packages=("cocotb", "numpy", "pyosys"),
     ),
     # what it takes on the device: predicted, synthesized, placed and routed
     Stage(

@@ -62,7 +62,6 @@ def check(document: Document, folder: Path | None) -> None:
     _check_hardware(look)
     _check_part(look, folder)
     _check_handoff(look)
-    _check_not_yet(look)
     _check_quantizers(look)
 
 
@@ -248,15 +247,6 @@ def _check_handoff(look: _Look) -> None:
             close = difflib.get_close_matches(name, TARGETS, 1)
             expected = f"{close[0]}?" if close else f"a list of {', '.join(TARGETS)}"
             look.document.fail("outputs.handoff", "there is no such hand-off target", found=name, expected=expected)
-
-
-def _check_not_yet(look: _Look) -> None:
-    """Refuse, by name, what this version does not do; nothing is ignored silently."""
-    later = "not in this version of hwgen"
-    if look.get("outputs.emulator") is True:
-        look.document.fail("outputs.emulator", f"the emulator package is {later}", expected="false")
-    if look.get("verify.netlist") is True:
-        look.document.fail("verify.netlist", f"netlist simulation is {later}", expected="auto or false")
 
 
 def _check_quantizers(look: _Look) -> None:

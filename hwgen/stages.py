@@ -291,6 +291,9 @@ def verify(context: Context) -> None:
         waves=wanted.waves,
         stalls=wanted.stalls,
         budget_s=wanted.budget_s,
+        netlist=wanted.netlist,
+        emulator=context.spec.outputs.emulator,
+        part=context.spec.hardware.part,
     )
     context.complete = False
     with contextlib.suppress(ProofError):  # a simulator that crashed or hung: the evidence says FAIL, and why

@@ -12,7 +12,9 @@ import hwgen
 from hwgen.cost.table import KINDS, CostTable
 from hwgen.spec import ModelSpec
 
-PAIRS = (("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl"))
+PAIRS = (("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl"), ("graph", "netlist"), ("graph", "emulator"))
+OPTIONAL = ("netlist", "emulator")
+"""Representations that a build compares only if it is asked to."""
 SETS = ("test", "random", "corners")
 EXIT = {"PASS": 0, "FAIL": 1, "UNMET": 3, "NOT RUN": 4, "PARTIAL": 0}
 """Exit status by the report's status; PARTIAL: the build was asked to stop earlier (``--to``)."""
@@ -20,7 +22,7 @@ EXIT = {"PASS": 0, "FAIL": 1, "UNMET": 3, "NOT RUN": 4, "PARTIAL": 0}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two representations compared; counts are None where the comparison did not run."""
+    """Two representations compared; counts are None where the comparison did not run, or was not `requested`."""
 
     a: str
     b: str
@@ -29,6 +31,7 @@ class Pair:
     sets: dict[str, int]
     reason: str | None = None
     first: dict[str, Any] | None = None
+    requested: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def collect(
     trained, compressed, lowered = (_read(folder / "reports" / f"{n}.json") for n in ("train", "compress", "lower"))
     prediction = _read(folder / "reports" / "prediction.json")
     rows = (evidence or {}).get("pairs") or _read(folder / "reports" / "pairs.json").get("pairs", [])
-    pairs = tuple(_pair(a, b, rows, missing, "verify" in stages) for a, b in PAIRS)
+    pairs = tuple(_pair(a, b, rows, missing, evidence or {}) for a, b in PAIRS)
     latency = _timing((evidence or {}).get("latency"), prediction.get("latency_cycles"))
     interval = _timing((evidence or {}).get("interval"), prediction.get("interval_cycles"))
     first_out, steady = _stream_timing((evidence or {}).get("latency") or {}, prediction)
@@ -127,7 +130,9 @@ def collect(
         "pruned": compressed.get("pruned"),
         "integer": lowered.get("integer"),
     }
-    accuracy["rtl"] = accuracy["integer"] if _whole_test(pairs[-1], data.get("test")) else None
+    accuracy["rtl"] = (
+        accuracy["integer"] if _whole_test(next(p for p in pairs if p.b == "rtl"), data.get("test")) else None
+    )
     requirements = tuple(_requirements(spec, accuracy, latency, interval))
     cost = _cost(folder, prediction, "cost" in stages or bool(missing))
     status, reason = _status(evidence, missing, requirements, last, cost)
@@ -187,12 +192,14 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _pair(a: str, b: str, rows: list[dict[str, Any]], missing: str | None, verified: bool) -> Pair:
+def _pair(a: str, b: str, rows: list[dict[str, Any]], missing: str | None, evidence: Mapping[str, Any]) -> Pair:
     for row in rows:
         if (row.get("a"), row.get("b")) == (a, b):
             sets = {name: _count(part) for name, part in (row.get("sets") or {}).items()}
             return Pair(a, b, row.get("vectors"), row.get("mismatches"), sets, row.get("reason"), row.get("first"))
-    return Pair(a, b, None, None, {}, missing)
+    if b in OPTIONAL and (reason := (evidence.get("not_run") or {}).get(b)) is None:
+        return Pair(a, b, None, None, {}, (evidence.get("not_requested") or {}).get(b), requested=False)
+    return Pair(a, b, None, None, {}, reason if b in OPTIONAL else missing)
 
 
 def _count(part: Any) -> int:

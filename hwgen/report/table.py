@@ -57,11 +57,12 @@ def _agreement(report: Report) -> list[str]:
     lines = [f" {'Agreement':<20}" + "".join(f"{name:>9}" for name in SETS) + f"{'mismatches':>12}"]
     for pair in report.pairs:
         name = f" {pair.a:<7} = {pair.b}"
-        if pair.vectors is None:
+        if not pair.requested:
+            lines.append(f"{name:<21}     NOT REQUESTED" + (f": {pair.reason}" if pair.reason else ""))
+        elif pair.vectors is None:
             lines.append(f"{name:<21}     NOT RUN" + (f": {pair.reason}" if pair.reason else ""))
         else:
             lines.append(f"{name:<21}" + "".join(f"{_set(pair, s):>9}" for s in SETS) + f"{pair.mismatches:>12,}")
-    lines.append(f" {'netlist':<20}     NOT REQUESTED")
     return lines
 
 

@@ -45,6 +45,12 @@ class VerifyOptions:
         Seconds of bulk simulation for ``auto``.
     cocotb, locate : bool
         Run the cocotb benches (without them nothing passes: NOT RUN); after a mismatch, look for the first layer.
+    netlist : bool or "auto"
+        Synthesize the core and simulate the netlist; with ``auto`` only a small design.
+    emulator : bool
+        Write, build and compare the C++ emulator.
+    part : str
+        The device, which decides what the netlist is made of.
     """
 
     vectors: int | str = "auto"
@@ -55,6 +61,9 @@ class VerifyOptions:
     budget_s: float = 120.0
     cocotb: bool = True
     locate: bool = True
+    netlist: bool | str = False
+    emulator: bool = False
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def bulk(
         harness, vectors.frames, vectors.wanted, budget, case.at_least, progress, stuck=patience(case)
     )
     done = ran.outcome.frames
-    row = _rtl_row(case, vectors, ran, done)
+    row = ran_row("rtl", case, vectors, ran, done)
     ledger.document["pairs"].append(row)
     ledger.document["limits"] |= {
         "rtl_frames": done,
@@ -170,8 +170,8 @@ def bulk(
     return vectors, None if good or not ran.outcome.bad else ran.outcome.bad[0], ran.stuck
 
 
-def _rtl_row(case: Case, vectors: Batch, ran: measure.Bulk, done: int) -> dict[str, Any]:
-    """Return the pair row of graph and rtl over the frames that ran."""
+def ran_row(b: str, case: Case, vectors: Batch, ran: measure.Bulk, done: int) -> dict[str, Any]:
+    """Return the pair row of the graph and what was simulated, `b`, over the frames that ran."""
     sets: dict[str, list[slice]] = {}
     at = 0
     for name, start, stop in vectors.segments:
@@ -186,14 +186,14 @@ def _rtl_row(case: Case, vectors: Batch, ran: measure.Bulk, done: int) -> dict[s
 
     o = ran.outcome
     if len(ran.outputs) != done or o.lost or o.repeated:  # a comparison position by position says nothing
-        row = {"a": "graph", "b": "rtl", "vectors": done, "mismatches": max(1, o.lost + o.repeated + o.changed)}
+        row = {"a": "graph", "b": b, "vectors": done, "mismatches": max(1, o.lost + o.repeated + o.changed)}
         row["sets"] = {name: sum(part.stop - part.start for part in parts) for name, parts in sets.items()}
         return {**row, "lost": o.lost, "repeated": o.repeated, "changed": o.changed}
     actual = unpack_frames(out_streams(case.design), ran.outputs)
     expected = {
         name: values[:done].reshape(done, math.prod(values.shape[1:])) for name, values in vectors.expected.items()
     }
-    return pair_row("graph", "rtl", by_set(expected), by_set(actual), case.graph)
+    return pair_row("graph", b, by_set(expected), by_set(actual), case.graph)
 
 
 def stalls(

@@ -15,6 +15,8 @@ from hwgen.sim.case import Batch, Case, VerifyOptions, read_case
 from hwgen.sim.cocotb_run import core_files
 from hwgen.sim.diverge import first_divergence
 from hwgen.sim.effort import INIT_SEEDS, effort
+from hwgen.sim.emulated import PAIR as EMULATOR
+from hwgen.sim.emulated import emulated
 from hwgen.sim.evidence import (
     FAIL,
     NOT_CHECKED,
@@ -27,6 +29,8 @@ from hwgen.sim.evidence import (
     write_evidence,
 )
 from hwgen.sim.native import build_harness
+from hwgen.sim.netlist_check import PAIR as NETLIST
+from hwgen.sim.netlist_check import netlist_check
 from hwgen.sim.streams import in_streams, out_streams
 from hwgen.tools import gxx, verilator
 
@@ -137,6 +141,8 @@ def _simulate(case: Case, options: VerifyOptions, ledger: Ledger, say: Progress)
         parts.stalls(case, options, ledger, harness, vectors, plan, timing)
     if options.cocotb and failed is None:
         parts.cocotb(case, options, ledger, sim, plan, say)
+    emulated(case, options, ledger, say)
+    netlist_check(case, options, ledger, timing, failed is None and not stuck, say)
     if failed is not None and options.locate:
         _locate(case, options, ledger, vectors, failed, say)
 
@@ -244,6 +250,8 @@ def _finish(ledger: Ledger, options: VerifyOptions, reason: str | None = None) -
     if "fifos" in ledger.document:
         required += ["first output as predicted", "steady latency as predicted", parts.MARKS]
     required += ["stalls"] if options.stalls else []
+    required += [EMULATOR] if options.emulator else []
+    required += [NETLIST] if options.netlist is True else []
     status = ledger.status(required)
     document = {**ledger.document, "status": status, "checks": len(ledger.checks)}
     bad = [f"{check.name}: {check.message}" for check in ledger.checks if check.status != PASS]

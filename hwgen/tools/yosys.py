@@ -57,7 +57,7 @@ def find() -> str:
         raise ToolMissing("yosys is missing: no synthesis", hint="pip install pyosys==0.70") from error
 
 
-def script(commands: Sequence[str], log: Path | None = None) -> None:
+def script(commands: Sequence[str], log: Path | None = None, timeout_s: float = SYNTHESIS_TIMEOUT_S) -> None:
     """Run yosys commands in a fresh process."""
     find()
     program = "from pyosys import libyosys as ys\nimport sys\nd = ys.Design()\n"
@@ -66,7 +66,7 @@ def script(commands: Sequence[str], log: Path | None = None) -> None:
         source.write("\n".join(commands) + "\n")
         source.flush()
         code = program.replace("sys.stdin.read()", f"open({source.name!r}).read()")
-        run([sys.executable, "-c", code], timeout_s=SYNTHESIS_TIMEOUT_S, stall_timeout_s=SYNTHESIS_TIMEOUT_S, log=log)
+        run([sys.executable, "-c", code], timeout_s=timeout_s, stall_timeout_s=timeout_s, log=log)
 
 
 def synthesize_xilinx(files: Sequence[Path], top: str, family: str = "xcup", dsp: bool = False) -> Synthesized:

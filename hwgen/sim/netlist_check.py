@@ -1,0 +1,140 @@
+"""The pair graph = netlist: the core, synthesized, through the native bench on the vectors that the RTL ran on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwgen.errors import HwgenError
+from hwgen.sim import measure, parts
+from hwgen.sim.case import Case, VerifyOptions
+from hwgen.sim.cocotb_run import core_files
+from hwgen.sim.effort import INIT_SEEDS
+from hwgen.sim.evidence import Ledger
+from hwgen.sim.four_state import four_state
+from hwgen.sim.native import Harness, build_harness
+from hwgen.sim.netlist import Netlist, synthesize
+from hwgen.sim.timing import Timing, measure_timing
+
+Progress = Callable[[str, float | None], None]
+PAIR = "graph = netlist"
+HOW = "verify.netlist: true, or hwgen verify --netlist"
+
+SMALL = 40_000
+"""Bytes of SystemVerilog of the core, without the library, up to which `auto` checks the netlist."""
+AUTO_TIMEOUT_S, TIMEOUT_S = 60.0, 1800.0
+"""How long yosys may take, with ``auto`` and when asked."""
+BUDGET_S = 20.0
+"""Seconds of simulation, at most."""
+
+
+def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timing, good: bool, say: Progress) -> None:
+    """Synthesize the core, simulate its netlist, compare integers and cycles; leave the row and the checks.
+
+    Parameters
+    ----------
+    rtl : Timing
+        What was measured of the RTL: the netlist must take the same cycles.
+    good : bool
+        Whether the RTL agrees with the graph; if not, its netlist says nothing more.
+    """
+    files = core_files(case.design, case.files)
+    why = _not_asked(files, options)
+    if why is not None:
+        ledger.document.setdefault("not_requested", {})["netlist"] = why
+        return
+    if not good:
+        _not_run(ledger, options, "the RTL itself differs from the graph", "")
+        return
+    folder = case.folder / "tb" / "sim" / "netlist"
+    try:
+        say("synthesizing the netlist", None)
+        timeout = TIMEOUT_S if options.netlist is True else AUTO_TIMEOUT_S
+        netlist = synthesize(files, case.design["top"], options.part, folder, timeout)
+        say(f"building the simulator of the netlist, {netlist.total:,} cells", None)
+        start = time.monotonic()
+        harness = build_harness(case.design, netlist.files, folder / "native")
+        built = time.monotonic() - start
+    except HwgenError as error:  # no yosys, out of time or memory, a cell without a model: the rest is kept
+        _not_run(ledger, options, error.what, error.render())
+        return
+    _simulate(case, options, ledger, netlist, harness, rtl, built, say)
+    four_state(case, ledger, netlist, folder, say)
+
+
+def _not_asked(files: list[Path], options: VerifyOptions) -> str | None:
+    """Return why the netlist is not checked, None if it is."""
+    if options.netlist is False:
+        return HOW
+    size = sum(path.stat().st_size for path in files if not path.name.startswith("hg_"))
+    if options.netlist == "auto" and size > SMALL:
+        return f"too large to synthesize in every build; {HOW}"
+    return None
+
+
+def _not_run(ledger: Ledger, options: VerifyOptions, what: str, text: str) -> None:
+    """Record that the netlist could not be checked; the verdict suffers only where it was asked for."""
+    ledger.document.setdefault("not_run", {})["netlist"] = what
+    ledger.document["not_checked"].append(f"synthesized netlist: {what}")
+    if options.netlist is True:
+        ledger.missing(PAIR, text or what)
+
+
+def _simulate(
+    case: Case,
+    options: VerifyOptions,
+    ledger: Ledger,
+    netlist: Netlist,
+    harness: Harness,
+    rtl: Timing,
+    built: float,
+    say: Progress,
+) -> None:
+    say("latency and interval of the netlist", None)
+    frames = case.pack(case.inputs(64)[1])
+    seen = measure_timing(harness, frames, INIT_SEEDS[:2], stuck=parts.patience(case))
+    row: dict[str, Any] = {"a": "graph", "b": "netlist", "vectors": 1, "mismatches": 1, "sets": {}, "lost": 1}
+    if seen.dead:
+        ledger.document["pairs"].append(row)
+        ledger.add(PAIR, False, "; ".join(["no frame comes out of the netlist", *seen.waiting]))
+        return
+    for name, mine, yours in (("latency", seen.latency, rtl.latency), ("interval", seen.interval, rtl.interval)):
+        ledger.add(f"netlist {name}", mine == yours, f"RTL {yours} cycles, netlist {mine}")
+    budget = min(options.budget_s, BUDGET_S)
+    per_second = seen.cycles_per_s / (seen.interval or seen.latency or 1)
+    vectors = case.batch(min(case.total, max(int(parts.MARGIN * budget * per_second), 16)))
+    say("simulating vectors in the netlist", None)
+    ran = measure.measure_bulk(harness, vectors.frames, vectors.wanted, budget, 1, stuck=parts.patience(case))
+    done = ran.outcome.frames
+    row = parts.ran_row("netlist", case, vectors, ran, done)
+    row |= {
+        "family": netlist.family,
+        "cells": netlist.cells,
+        "latency_cycles": seen.latency,
+        "interval_cycles": seen.interval,
+        "synthesis_seconds": round(netlist.seconds, 3),
+        "build_seconds": round(built, 3),
+        "seconds": round(ran.seconds, 4),
+        "cycles_per_s": round(ran.cycles / max(ran.seconds, 1e-9)),
+    }
+    ledger.document["pairs"].append(row)
+    if done < case.total:
+        ledger.document["not_checked"].append(
+            f"{case.total - done} of {case.total} vectors in the netlist: {budget:g} s allow {done}"
+        )
+    good = done > 0 and ran.outcome.good and not row["mismatches"]
+    ledger.add(PAIR, good, mismatch_text(row), ran.seconds)
+    ledger.add("netlist protocol at full rate", ran.violation is None, ran.violation or "")
+
+
+def mismatch_text(row: dict[str, Any]) -> str:
+    """Return how many vectors differ, and the first: its set and index, output, element and both integers."""
+    text = f"{row['mismatches']} of {row['vectors']} vectors differ"
+    if first := row.get("first"):
+        text += (
+            f"; first: {first['set']}:{first['index']}, {first['output']}[{first['element']}], "
+            f"graph {first['a_integer']}, netlist {first['b_integer']}"
+        )
+    return text
