@@ -44,6 +44,7 @@ def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timin
     why = _not_asked(files, options)
     if why is not None:
         ledger.document.setdefault("not_requested", {})["netlist"] = why
+        ledger.document["not_checked"].append("synthesized netlist")
         return
     if not good:
         _not_run(ledger, options, "the RTL itself differs from the graph", "")
@@ -61,7 +62,7 @@ def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timin
         _not_run(ledger, options, error.what, error.render())
         return
     _simulate(case, options, ledger, netlist, harness, rtl, built, say)
-    four_state(case, ledger, netlist, folder, say)
+    four_state(case, ledger, netlist, folder, rtl.latency or 16, say)
 
 
 def _not_asked(files: list[Path], options: VerifyOptions) -> str | None:

