@@ -21,9 +21,11 @@ from hwgen.sim.timing import Timing, measure_timing
 Progress = Callable[[str, float | None], None]
 PAIR = "graph = netlist"
 HOW = "verify.netlist: true, or hwgen verify --netlist"
+TOO_LARGE = f"too large to synthesize in every build; {HOW}"
 
-SMALL = 40_000
-"""Bytes of SystemVerilog of the core, without the library, up to which `auto` checks the netlist."""
+SMALL_CELLS, SMALL_BYTES = 4_000, 30_000
+"""Predicted LUTs and flip-flops up to which `auto` checks the netlist (about 30 s of one core); where none are
+predicted, bytes of the core's own SystemVerilog."""
 AUTO_TIMEOUT_S, TIMEOUT_S = 60.0, 1800.0
 """How long yosys may take, with ``auto`` and when asked."""
 BUDGET_S = 20.0
@@ -41,7 +43,7 @@ def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timin
         Whether the RTL agrees with the graph; if not, its netlist says nothing more.
     """
     files = core_files(case.design, case.files)
-    why = _not_asked(files, options)
+    why = _not_asked(case, files, options)
     if why is not None:
         ledger.document.setdefault("not_requested", {})["netlist"] = why
         ledger.document["not_checked"].append("synthesized netlist")
@@ -65,14 +67,18 @@ def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timin
     four_state(case, ledger, netlist, folder, rtl.latency or 16, say)
 
 
-def _not_asked(files: list[Path], options: VerifyOptions) -> str | None:
+def _not_asked(case: Case, files: list[Path], options: VerifyOptions) -> str | None:
     """Return why the netlist is not checked, None if it is."""
+    if options.netlist is True:
+        return None
     if options.netlist is False:
         return HOW
+    total = (case.prediction.get("cost") or {}).get("total") or {}
+    if total.get("LUT") is not None and total.get("FF") is not None:
+        cells = int(total["LUT"] + total["FF"])
+        return None if cells <= SMALL_CELLS else f"about {cells:,} LUTs and flip-flops, {TOO_LARGE}"
     size = sum(path.stat().st_size for path in files if not path.name.startswith("hg_"))
-    if options.netlist == "auto" and size > SMALL:
-        return f"too large to synthesize in every build; {HOW}"
-    return None
+    return None if size <= SMALL_BYTES else f"{size:,} bytes of SystemVerilog, {TOO_LARGE}"
 
 
 def _not_run(ledger: Ledger, options: VerifyOptions, what: str, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,17 @@ def slow(*args: Any, **more: Any) -> None:
 def test_large_designs_are_left_out_unless_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = run(folder, VerifyOptions())
     assert ledger.document["not_requested"]["netlist"] == "verify.netlist: true, or hwgen verify --netlist"
-    monkeypatch.setattr(check, "SMALL", 100)
-    ledger = run(folder, VerifyOptions(netlist="auto", part="xc7a35t"))
-    assert ledger.document["not_requested"]["netlist"].startswith("too large to synthesize in every build; verify.net")
+    auto = VerifyOptions(netlist="auto", part="xc7a35t")
+    monkeypatch.setattr(check, "SMALL_BYTES", 100)
+    ledger = run(folder, auto)
+    assert "bytes of SystemVerilog, too large to synthesize in every" in ledger.document["not_requested"]["netlist"]
     assert ledger.document["not_checked"] == ["synthesized netlist"] and not ledger.checks
+
+    case = read_case(folder, auto)
+    for cells, wanted in ((3000, None), (4000, "about 5,000 LUTs and flip-flops, too large to synthesize in every")):
+        predicted = case.prediction | {"cost": {"total": {"LUT": cells, "FF": 1000}}}
+        why = check._not_asked(replace(case, prediction=predicted), case.files, auto)
+        assert why is None if wanted is None else str(why).startswith(wanted)
 
 
 def test_cells_without_behaviour_are_refused() -> None:
