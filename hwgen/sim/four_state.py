@@ -26,7 +26,9 @@ CHECK = "netlist from power-up X"
 FRAMES, LONG = 6, 1500
 """Frames, and the cycles of a frame from which one alone runs."""
 RESET_CYCLES = 3
-TIMEOUT_S = 300.0
+CELL_CYCLES = 30_000_000
+"""Cells times cycles that are simulated at most: of a large netlist or a long frame the beginning."""
+TIMEOUT_S = 600.0
 TOP = "hwgen_four_state"
 
 
@@ -42,7 +44,8 @@ def four_state(case: Case, ledger: Ledger, netlist: Netlist, folder: Path, laten
     count = 1 if latency > LONG else FRAMES
     _, inputs = case.inputs(count)
     frames = len(next(iter(inputs.values())))
-    limit = 200 + 8 * latency * (frames + 1)
+    whole = 200 + 8 * latency * (frames + 1)
+    limit = min(whole, max(CELL_CYCLES // netlist.total, 64))
     try:
         tool = icarus.find()
         work = folder / "icarus"
@@ -56,9 +59,15 @@ def four_state(case: Case, ledger: Ledger, netlist: Netlist, folder: Path, laten
         kind = "Icarus Verilog is missing" if isinstance(error, ToolMissing) else error.what
         ledger.document["not_checked"].append(f"X after power-up in the netlist: {kind}")
         return
-    bad = judge(said, case.design, case.evaluate(inputs), frames)
-    row = {"tool": f"Icarus Verilog {tool.version}", "frames": frames, "first": bad}
-    ledger.document["four_state"] = row
+    cut = limit < whole and re.search(r"^stuck$", said, re.M) is not None
+    bad = judge(said, case.design, case.evaluate(inputs), frames, cut)
+    last = re.search(r"^end (\d+)$", said, re.M)
+    row = {"tool": f"Icarus Verilog {tool.version}", "frames": frames, "cycles": int(last[1]) if last else None}
+    ledger.document["four_state"] = {**row, "whole": not cut, "first": bad}
+    if cut:
+        ledger.document["not_checked"].append(
+            f"X after power-up in the netlist beyond cycle {limit:,} ({netlist.total:,} cells in Icarus Verilog)"
+        )
     ledger.add(CHECK, bad is None, bad or "")
 
 
@@ -104,8 +113,8 @@ def bench(design: Mapping[str, Any], frames: int, limit: int) -> str:
             f"  always @(negedge {design['clock']}) {design['reset']} <= cycle < {RESET_CYCLES};",
             f"  always @(posedge {design['clock']}) begin",
             "    cycle <= cycle + 1;",
-            f'    if ({wanted}) begin $display("done"); $finish; end',
-            f'    if (cycle == {limit}) begin $display("stuck"); $finish; end',
+            f'    if ({wanted}) begin $display("done\\nend %0d", cycle); $finish; end',
+            f'    if (cycle == {limit}) begin $display("stuck\\nend %0d", cycle); $finish; end',
             "  end",
             "endmodule",
             "",
@@ -160,8 +169,16 @@ def _sink(stream: Stream, k: int, design: Mapping[str, Any], ports: list[str]) -
     return [*lines, f"      taken{k} <= taken{k} + 1;", "    end", "  end"]
 
 
-def judge(said: str, design: Mapping[str, Any], expected: Mapping[str, IntArray], frames: int) -> str | None:
-    """Return what is wrong with a run, None if nothing is."""
+def judge(
+    said: str, design: Mapping[str, Any], expected: Mapping[str, IntArray], frames: int, cut: bool = False
+) -> str | None:
+    """Return what is wrong with a run, None if nothing is.
+
+    Parameters
+    ----------
+    cut : bool
+        The run was ended before the frames were through: what is missing is not wrong.
+    """
     if found := re.search(r"^X (\S+) (\d+)$", said, re.M):
         return f"{found[1]} is X in cycle {found[2]} after power-up: a register that reset does not reach matters"
     for stream in out_streams(design):
@@ -172,6 +189,6 @@ def judge(said: str, design: Mapping[str, Any], expected: Mapping[str, IntArray]
             for at, (got, want) in enumerate(zip(beats, numbers, strict=False)):
                 if int(got, 16) != want:
                     return f"{port['port']}, beat {at}: graph {want:#x}, netlist in four states 0x{got}"
-            if len(beats) != len(numbers):
+            if len(beats) != len(numbers) and not cut:
                 return f"{port['port']}: {len(beats)} of {len(numbers)} beats of {frames} frames came out"
-    return None if re.search(r"^done$", said, re.M) else "the four-state simulation ended early"
+    return None if cut or re.search(r"^done$", said, re.M) else "the four-state simulation ended early"
