@@ -187,11 +187,11 @@ def test_large_designs_are_left_out_unless_asked(folder: Path, monkeypatch: pyte
     auto = VerifyOptions(netlist="auto", part="xc7a35t")
     monkeypatch.setattr(check, "SMALL_BYTES", 100)
     ledger = run(folder, auto)
-    assert "bytes of SystemVerilog, too large to synthesize in every" in ledger.document["not_requested"]["netlist"]
+    assert "bytes of SystemVerilog, too large for auto (hwgen verify" in ledger.document["not_requested"]["netlist"]
     assert ledger.document["not_checked"] == ["synthesized netlist"] and not ledger.checks
 
     case = read_case(folder, auto)
-    for cells, wanted in ((3000, None), (4000, "about 5,000 LUTs and flip-flops, too large to synthesize in every")):
+    for cells, wanted in ((3000, None), (4000, "about 5,000 LUTs and flip-flops, too large for auto")):
         predicted = case.prediction | {"cost": {"total": {"LUT": cells, "FF": 1000}}}
         why = check._not_asked(replace(case, prediction=predicted), case.files, auto)
         assert why is None if wanted is None else str(why).startswith(wanted)
