@@ -21,7 +21,7 @@ from hwgen.sim.timing import Timing, measure_timing
 Progress = Callable[[str, float | None], None]
 PAIR = "graph = netlist"
 HOW = "verify.netlist: true, or hwgen verify --netlist"
-TOO_LARGE = f"too large to synthesize in every build; {HOW}"
+TOO_LARGE = "too large for auto (hwgen verify --netlist)"
 
 SMALL_CELLS, SMALL_BYTES = 4_000, 30_000
 """Predicted LUTs and flip-flops up to which `auto` checks the netlist (about 30 s of one core); where none are

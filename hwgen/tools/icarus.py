@@ -61,11 +61,15 @@ def find() -> Icarus:
         If there is none.
     """
     for compiler, simulator, base in _candidates():
-        try:
-            text = subprocess.run([compiler, "-V"], capture_output=True, text=True, check=False, timeout=30).stdout
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if match := re.search(r"Icarus Verilog version (\S+)", text):
+        texts = []
+        for program in (compiler, simulator):
+            try:
+                done = subprocess.run([program, "-V"], capture_output=True, text=True, check=False, timeout=30)
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+            texts.append(done.stdout + done.stderr)
+        match = re.search(r"Icarus Verilog version (\S+)", texts[0]) if len(texts) == 2 else None
+        if match and "Icarus Verilog runtime" in texts[1]:
             return Icarus(compiler, simulator, match.group(1), base)
     raise ToolMissing("Icarus Verilog is missing: no four-state simulation of netlists", hint=GET)
 
