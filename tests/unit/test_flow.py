@@ -254,7 +254,7 @@ def test_the_real_stages_fit_together() -> None:
         for pattern in stage.reads:
             assert pattern in written, f"{stage.name} reads {pattern}"
         written |= set(stage.writes)
-    assert flow.STAGE_NAMES == ["spec", "train", "compress", "lower", "rtl", "verify", "handoff"]
+    assert flow.STAGE_NAMES == ["spec", "train", "compress", "lower", "rtl", "verify", "cost", "handoff"]
 
 
 def test_a_swallowed_ctrl_c_still_ends_the_command(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
