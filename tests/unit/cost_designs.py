@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hwgen.bench.networks import dense_network
+from hwgen.files import json_bytes
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph, graph_files
 from hwgen.ir import nodes as ir
@@ -47,5 +48,6 @@ def stream_folder(folder: Path, part: str = "xc7z020clg400-1") -> Path:
 
 def _rest(folder: Path, graph: Graph, hardware: str) -> Path:
     graph_files(graph).write(folder / "graph")
+    (folder / "manifest.json").write_bytes(json_bytes({"version": 1, "hwgen": "0", "stages": {}}))
     (folder / "resolved.yaml").write_text(YAML.format(name=graph.name, hardware=hardware))
     return folder
