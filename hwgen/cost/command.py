@@ -14,7 +14,7 @@ from hwgen.cost.stage import COST, CostRequest, cost_tables, merged, missing_too
 from hwgen.cost.synth import Limits
 from hwgen.cost.table import KINDS, CostTable
 from hwgen.errors import HwgenError, OutputError
-from hwgen.folder import BuildFolder
+from hwgen.folder import BuildFolder, read_manifest
 
 if TYPE_CHECKING:
     from hwgen.flow import Screen
@@ -110,6 +110,10 @@ def cost_folder(
         write_cost(folder, spec.part_path, merged(before, made))
         held.replaced("cost", (COST,), complete=missing_tool(made) is None)
     _done(screen, time.monotonic() - start)
+    if spec.outputs.report and "spec" in read_manifest(folder):
+        from hwgen.api import show, write_report
+
+        write_report(show(folder).report, folder)
     status, reason = _status(made)
     kept = tuple(t for t in merged(before, made) if t not in made)
     return CostResult(folder, name, status, reason, tuple(made), kept)
