@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwgen.cost.layers import GLUE
 from hwgen.cost.parts import find_part
 from hwgen.cost.stage import COST, CostRequest, cost_tables, merged, missing_tool, read_cost, write_cost
 from hwgen.cost.synth import Limits
 from hwgen.cost.table import KINDS, CostTable
 from hwgen.errors import HwgenError, OutputError
-from hwgen.folder import BuildFolder
+from hwgen.folder import BuildFolder, read_manifest
 
 if TYPE_CHECKING:
     from hwgen.flow import Screen
@@ -106,7 +106,7 @@ def cost_folder(
     start = time.monotonic()
     with BuildFolder(folder) as held:
         before = read_cost(folder)
-        made = _imported(Path(reports)) if reports is not None else cost_tables(folder, request, screen.update)
+        made = _imported(Path(reports), before) if reports is not None else cost_tables(folder, request, screen.update)
         write_cost(folder, spec.part_path, merged(before, made))
         held.replaced("cost", (COST,), complete=missing_tool(made) is None)
     _done(screen, time.monotonic() - start)
@@ -118,10 +118,10 @@ def cost_folder(
 
 
 def _report(folder: Path) -> None:
-    """Write the report anew, with these figures."""
+    """Write the report anew, with these figures; a folder without a manifest has tables, but no report."""
     from hwgen.api import show, write_report
 
-    with contextlib.suppress(OutputError):  # a folder without a manifest has tables, but no report
+    if "spec" in read_manifest(folder):
         write_report(show(folder).report, folder)
 
 
@@ -131,13 +131,12 @@ def _done(screen: Screen, seconds: float) -> None:
     screen.done(StageRun("cost", seconds))
 
 
-def _imported(reports: Path) -> list[CostTable]:
-    """Read Vivado's reports."""
-    try:
-        from hwgen.cost.vivado import import_reports  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise HwgenError("Vivado's reports cannot be read by this version of hwgen", where="--import") from error
-    return list(import_reports(reports))
+def _imported(reports: Path, known: Sequence[CostTable]) -> list[CostTable]:
+    """Read Vivado's reports; the layers are those of the tables that are there."""
+    from hwgen.cost.vivado import import_reports
+
+    layers = dict.fromkeys(str(row["layer"]) for table in known for row in table.layers if row["layer"] != GLUE)
+    return list(import_reports(reports, list(layers)))
 
 
 def _status(tables: Sequence[CostTable]) -> tuple[str, str | None]:

@@ -39,13 +39,11 @@ class Family:
     command : the synthesis command, without its range
     memory_step : the step of it that maps memories
     cuts : see `worker._cut`
-    block_words : least words of a memory that is wanted in block RAM, see `landing.wanted`
     """
 
     command: str
     memory_step: str
     cuts: tuple[Cut, ...]
-    block_words: int = 128
 
     def commands(self, top: str) -> tuple[str, str]:
         """Return the command up to the mapping of memories, and from there on."""

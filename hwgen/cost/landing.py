@@ -1,8 +1,7 @@
 """Where each memory of a design landed: block RAM, distributed RAM, logic or registers; and where it was wanted.
 
-The rule, for every family: a memory that is read through a register and whose words fill at least half of a block RAM
-(in bits, with at least 128 words) is wanted in block RAM; a smaller one in LUTs. A shallow wide memory would waste most
-of many block RAMs.
+The rule, for every family: a memory that is read through a register is wanted in block RAM if it fills at least half of
+the blocks that it would take; any other in LUTs. A shallow wide memory would waste most of many block RAMs.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-BLOCK_BITS = {"ice40": 4096}
-"""Bits of a block RAM by family; of all others 18 kbit."""
-DEFAULT_BLOCK_BITS = 18 * 1024
-BLOCK_WORDS = 128
-"""Fewest words of a memory that is wanted in block RAM."""
+SHAPES = {"ice40": ((256, 16), (512, 8), (1024, 4), (2048, 2))}
+"""Words and width of a block RAM by family; of all others those of 18 kbit."""
+SHAPES_18K = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 BLOCK, LUT, LOGIC, REGISTERS = "block RAM", "distributed RAM", "logic", "registers"
 
 
 def wanted(family: str, words: int, width: int, registered: bool) -> str:
     """Return where a memory should land: ``block RAM`` or ``LUTs``."""
-    deep = registered and words >= BLOCK_WORDS
-    return BLOCK if deep and 2 * words * width >= BLOCK_BITS.get(family, DEFAULT_BLOCK_BITS) else "LUTs"
+    shapes = SHAPES.get(family, SHAPES_18K)
+    filled = max(words * width / (-(-words // deep) * -(-width // wide) * deep * wide) for deep, wide in shapes)
+    return BLOCK if registered and filled >= 0.5 else "LUTs"
 
 
 def landings(log: str) -> dict[tuple[str, str], str]:

@@ -21,7 +21,7 @@ from hwgen.cost.parts import Part, nextpnr_arguments
 from hwgen.cost.synth import WORKER, Limits
 from hwgen.cost.table import CostTable
 from hwgen.errors import OutputError, ProofError, ToolMissing
-from hwgen.tools import yosys
+from hwgen.tools import cache_dir, yosys
 from hwgen.tools.run import run
 
 Progress = Callable[[str, float | None], None]
@@ -127,14 +127,19 @@ class _Work:
         """Place and route; return nextpnr's report."""
         package = f"yowasp_nextpnr_{FAMILIES[self.part.family]}"
         code = f"import sys, {package} as n; sys.exit(n.run_nextpnr_{FAMILIES[self.part.family]}(sys.argv[1:]))"
-        report = self.scratch / "report.json"
+        # Paths are relative: the program is WebAssembly and has a /tmp of its own.
         free = "--lpf-allow-unconstrained" if self.part.family == "ecp5" else "--pcf-allow-unconstrained"
-        arguments = ["--json", str(self.scratch / "netlist.json"), "--report", str(report), "--timing-allow-fail", free]
+        arguments = ["--json", "netlist.json", "--report", "report.json", "--timing-allow-fail", free]
         arguments += [*nextpnr_arguments(self.part), "--seed", str(SEED)]
         arguments += ["--freq", f"{1000 / float(self.design['clock_period_ns']):.3f}"]
-        log = self.scratch / "nextpnr.log"
-        run([sys.executable, "-c", code, *arguments], timeout_s=self._left(), log=log)
-        value = json.loads(report.read_text())
+        run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=self.scratch,
+            timeout_s=self._left(),
+            log=self.scratch / "nextpnr.log",
+            env={"YOWASP_CACHE_DIR": str(cache_dir() / "yowasp")},
+        )
+        value = json.loads((self.scratch / "report.json").read_text())
         assert isinstance(value, dict)
         return value
 

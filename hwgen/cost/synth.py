@@ -46,10 +46,11 @@ class Limits:
 
 @dataclass
 class _Mapped:
-    """What is known of modules so far: cells, depth, memories (rows of the worker), and yosys' words on memories."""
+    """What is known of modules so far: cells, longest path and the types of cells on it, memories, yosys' log."""
 
     cells: dict[str, dict[str, int]] = field(default_factory=dict)
     depth: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     memories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     log: str = ""
     failures: dict[str, str] = field(default_factory=dict)
@@ -167,6 +168,7 @@ class _Jobs:
         for module in (*job, "\\" + self.top):
             mapped.cells[module] = cells.get(module.removeprefix("\\"), {})
             mapped.depth[module] = depth.get(module.removeprefix("\\"), 0)
+            mapped.kinds[module] = result["kinds"].get(module.removeprefix("\\"), {})
         mapped.memories |= result["memories"]
         mapped.log += "\n".join(
             line for line in (place / "map.txt").read_text().splitlines() if "mapping" in line[:16] and len(line) < 2000
@@ -228,6 +230,7 @@ def _table(
         for key in ("LUT", "FF", "DSP", "BRAM_18K", "cells"):
             total[key] = sum(row.get(key, 0) for row in rows.values())
         total["depth"] = max(row.get("depth", 0) for row in rows.values())
+    clock = clock_estimate(part, [mapped.kinds.get(module, {}) for _, module in uses]) if whole else {}
     return CostTable(
         "synthesized",
         "yosys",
@@ -237,25 +240,34 @@ def _table(
         None if whole else f"{'; '.join(sorted(set(mapped.failures.values())))}: {', '.join(sorted(broken))}",
         total,
         tuple(rows.values()),
-        {"family": part.family, "memories": memories, "misplaced": misplaced(memories), **clock_estimate(part, total)},
+        {"family": part.family, "memories": memories, "misplaced": misplaced(memories), **clock},
         seconds,
     )
 
 
-def clock_estimate(part: Part, total: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return ``clock_estimate``: levels times the delay of a LUT with its net, and what a register costs.
+def clock_estimate(part: Part, paths: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """Return ``clock_estimate``: the slowest longest path, by delays of a LUT with its net, of four carry bits, and of
+    a register.
 
     The delays are those that pipelines are planned with (`rtl.schedule`), an estimate and no timing closure; only
     AMD's families have them.
+
+    Parameters
+    ----------
+    paths : of each module, the types of the cells on its longest path and how many of each
     """
     from hwgen.rtl.schedule import delay_model
 
-    depth = total.get("depth")
-    if depth is None or part.family not in ("xc7", "xcu", "xcup"):
+    if part.family not in ("xc7", "xcu", "xcup") or not paths:
         return {}
     model = delay_model(part.name)
-    ns = depth * model.lut_ns + model.register_ns
-    formula = f"{depth:g} levels x {model.lut_ns:g} ns + {model.register_ns:g} ns"
+    carries, others = max(
+        ((path.get("CARRY4", 0), sum(n for kind, n in path.items() if kind != "CARRY4")) for path in paths),
+        key=lambda pair: pair[0] * 4 * model.carry_bit_ns + pair[1] * model.lut_ns,
+    )
+    ns = others * model.lut_ns + carries * 4 * model.carry_bit_ns + model.register_ns
+    formula = f"{others} levels x {model.lut_ns:g} ns + {carries} carries x {4 * model.carry_bit_ns:g} ns"
+    formula += f" + {model.register_ns:g} ns"
     return {"clock_estimate": {"ns": round(ns, 2), "mhz": round(1000 / ns, 1), "formula": formula}}
 
 

@@ -93,7 +93,7 @@ def _map(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
     ys.run_pass(f"tee -q -o {scratch / 'stat.json'} stat -json", design)
     _cut(job["cuts"], ys, design)
     ys.run_pass(f"tee -q -o {scratch / 'ltp.txt'} ltp -noff", design)
-    return {"memories": {name: rows for name, rows in memories.items() if rows}}
+    return {"memories": {name: rows for name, rows in memories.items() if rows}, "kinds": _kinds(scratch, design)}
 
 
 def _cut(cuts: list[tuple[str, list[str] | None, list[str]]], ys: Any, design: Any) -> None:
@@ -118,6 +118,25 @@ def _cut(cuts: list[tuple[str, list[str] | None, list[str]]], ys: Any, design: A
                         if cell.hasPort(port):
                             cell.unsetPort(port)
                 break
+
+
+def _kinds(scratch: Path, design: Any) -> dict[str, dict[str, int]]:
+    """Return, for each module, the types of the cells on its longest path."""
+    found: dict[str, dict[str, int]] = {}
+    types = {
+        str(name).lstrip("\\"): {str(c.name).lstrip("\\"): str(c.type).lstrip("\\") for c in module.cells_.values()}
+        for name, module in design.modules_.items()
+        if not module.get_blackbox_attribute()
+    }
+    module = ""
+    for line in (scratch / "ltp.txt").read_text().splitlines():
+        if head := re.match(r"Longest topological path in (\S+) \(length", line):
+            module = head.group(1)
+            found[module] = {}
+        elif step := re.match(r" *\d+: .* \(via (\S+)\)$", line):
+            kind = types.get(module, {}).get(step.group(1).lstrip("\\"), "?")
+            found[module][kind] = found[module].get(kind, 0) + 1
+    return found
 
 
 def _set(ys: Any, cell: Any, flag: str) -> bool:

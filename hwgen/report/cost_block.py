@@ -21,7 +21,8 @@ def cost_block(tables: Sequence[CostTable]) -> list[str]:
     """Return a line a table, the layers of the one with the most weight, and what does not fit."""
     if not tables:
         return []
-    shown = [key for key in COLUMNS if any(t.total.get(key) is not None for t in tables)]
+    rows = [row for t in tables for row in (t.total, *t.layers)]
+    shown = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
     detailed = next((t for kind in ("synthesized", "asic", "predicted") for t in tables if t.kind == kind), None)
     layers = list(detailed.layers) if detailed is not None and detailed.status != "NOT RUN" else []
     width = max([18, *(len(str(row["layer"])) + 2 for row in layers)])

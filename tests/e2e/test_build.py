@@ -41,6 +41,8 @@ precision:
   activation: quantized_relu(6)
 verify:
   random_vectors: 1000
+outputs:
+  cost: false
 """
 
 HWGEN = [sys.executable, "-m", "hwgen.cli"]

@@ -26,8 +26,8 @@ def run(root: Path, name: str, folder: Path, *options: str) -> dict[str, Any]:
     return report
 
 
-def build(root: Path, name: str, folder: Path) -> dict[str, Any]:
-    report = run(root, name, folder)
+def build(root: Path, name: str, folder: Path, cost: bool = False) -> dict[str, Any]:
+    report = run(root, name, folder, *(() if cost else ("--set", "outputs.cost=false")))
     for pair in report["pairs"]:
         assert pair["sets"]["random"] >= 10_000
         assert pair["sets"]["test"] == (report["test_frames"] or 0), "the whole test set is compared"
@@ -48,7 +48,7 @@ STREAMING = {
 @pytest.mark.parametrize("name", [n for n in STREAMING if (Path(__file__).parents[2] / "models" / n).is_dir()])
 def test_streaming_model(root: Path, tmp_path: Path, name: str) -> None:
     """Every test frame in QKeras and graph; 50 and more in HLS C++ and RTL; all cycles as predicted."""
-    quick = ("--set", "verify.random_vectors=20", "--set", "verify.budget_s=8")
+    quick = ("--set", "verify.random_vectors=20", "--set", "verify.budget_s=8", "--set", "outputs.cost=false")
     report = run(root, name, tmp_path / "out", *quick)
     assert report["accuracy"]["integer"] >= STREAMING[name]
     frames = {(pair["a"], pair["b"]): pair["sets"]["test"] for pair in report["pairs"]}
@@ -61,7 +61,10 @@ def test_streaming_model(root: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_digits_mlp(root: Path, tmp_path: Path) -> None:
-    report = build(root, "digits_mlp", tmp_path / "out")
+    report = build(root, "digits_mlp", tmp_path / "out", cost=True)
+    (mapped,) = (table for table in report["cost"] if table["kind"] == "synthesized")
+    assert [row["layer"] for row in mapped["layers"]] == ["fc1", "fc2", "logits", "(top)"]
+    assert mapped["status"] == "FAILED" or 15_000 < mapped["total"]["LUT"] < 30_000  # FAILED: beyond its budget
     assert report["accuracy"]["rtl"] == report["accuracy"]["integer"] >= 0.95
     assert report["nonzero"] <= 0.5 * report["weights"]
     for taps in (False, True):

@@ -45,7 +45,7 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 
 def test_help_of_every_command() -> None:
     text = call("--help").output
-    for name in ("build", "verify", "show", "handoff", "doctor", "schema"):
+    for name in ("build", "verify", "cost", "show", "handoff", "doctor", "schema"):
         assert name in text
         assert call(name, "--help").exit_code == 0
 
