@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def cost_folder(
     start = time.monotonic()
     with BuildFolder(folder) as held:
         before = read_cost(folder)
-        made = _imported(Path(reports)) if reports is not None else cost_tables(folder, request, screen.update)
+        made = _imported(Path(reports), folder) if reports is not None else cost_tables(folder, request, screen.update)
         write_cost(folder, spec.part_path, merged(before, made))
         held.replaced("cost", (COST,), complete=missing_tool(made) is None)
     _done(screen, time.monotonic() - start)
@@ -120,13 +121,11 @@ def _done(screen: Screen, seconds: float) -> None:
     screen.done(StageRun("cost", seconds))
 
 
-def _imported(reports: Path) -> list[CostTable]:
+def _imported(reports: Path, folder: Path) -> list[CostTable]:
     """Read Vivado's reports."""
-    try:
-        from hwgen.cost.vivado import import_reports  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise HwgenError("Vivado's reports cannot be read by this version of hwgen", where="--import") from error
-    return list(import_reports(reports))
+    from hwgen.cost.vivado import import_reports
+
+    return import_reports(reports, json.loads((folder / "rtl" / "design.json").read_text()))
 
 
 def _status(tables: Sequence[CostTable]) -> tuple[str, str | None]:
