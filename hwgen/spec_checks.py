@@ -240,13 +240,23 @@ def _check_handoff(look: _Look) -> None:
     wanted = look.get("outputs.handoff")
     if not isinstance(wanted, list) or not wanted:
         return
-    from hwgen.handoff import TARGETS  # NumPy, which --help does without
+    from hwgen.handoff import AMD_PART, STREAM_BITS, TARGETS  # NumPy, which --help does without
 
     for name in wanted:
         if isinstance(name, str) and name not in TARGETS:
             close = difflib.get_close_matches(name, TARGETS, 1)
             expected = f"{close[0]}?" if close else f"a list of {', '.join(TARGETS)}"
             look.document.fail("outputs.handoff", "there is no such hand-off target", found=name, expected=expected)
+    part, size = look.get("hardware.part"), look.get("hardware.axis_bytes", 8)
+    if "vivado" in wanted and isinstance(part, str) and not AMD_PART.fullmatch(part):
+        look.document.fail(
+            "hardware.part", "outputs.handoff: [vivado] is for AMD's parts", expected="as xck26-sfvc784-2LV-c"
+        )
+    if "pynq" in wanted and look.get("hardware.handshake") == "none":
+        look.document.fail("hardware.handshake", "outputs.handoff: [pynq] needs AXI4-Stream", expected="valid_ready")
+    elif "pynq" in wanted and isinstance(size, int) and 8 * size not in STREAM_BITS:
+        expected = ", ".join(str(b // 8) for b in STREAM_BITS)
+        look.document.fail("hardware.axis_bytes", "outputs.handoff: [pynq]: no AXI DMA is so wide", expected=expected)
 
 
 def _check_quantizers(look: _Look) -> None:

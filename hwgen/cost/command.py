@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwgen.cost.layers import GLUE
 from hwgen.cost.parts import find_part
 from hwgen.cost.stage import COST, CostRequest, cost_tables, merged, missing_tool, read_cost, write_cost
 from hwgen.cost.synth import Limits
@@ -106,7 +106,7 @@ def cost_folder(
     start = time.monotonic()
     with BuildFolder(folder) as held:
         before = read_cost(folder)
-        made = _imported(Path(reports), before) if reports is not None else cost_tables(folder, request, screen.update)
+        made = _imported(Path(reports), folder) if reports is not None else cost_tables(folder, request, screen.update)
         write_cost(folder, spec.part_path, merged(before, made))
         held.replaced("cost", (COST,), complete=missing_tool(made) is None)
     _done(screen, time.monotonic() - start)
@@ -131,12 +131,11 @@ def _done(screen: Screen, seconds: float) -> None:
     screen.done(StageRun("cost", seconds))
 
 
-def _imported(reports: Path, known: Sequence[CostTable]) -> list[CostTable]:
-    """Read Vivado's reports; the layers are those of the tables that are there."""
+def _imported(reports: Path, folder: Path) -> list[CostTable]:
+    """Read Vivado's reports."""
     from hwgen.cost.vivado import import_reports
 
-    layers = dict.fromkeys(str(row["layer"]) for table in known for row in table.layers if row["layer"] != GLUE)
-    return list(import_reports(reports, list(layers)))
+    return import_reports(reports, json.loads((folder / "rtl" / "design.json").read_text()))
 
 
 def _status(tables: Sequence[CostTable]) -> tuple[str, str | None]:

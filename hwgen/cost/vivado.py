@@ -8,11 +8,12 @@ of another version, or one that is cut short, is refused with its line: a figure
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.cost.layers import GLUE, layers_of
 from hwgen.cost.table import CostTable
 from hwgen.errors import HwgenError
 
@@ -67,14 +68,14 @@ class Report:
                 yield index, [cells[0].rstrip(), *(cell.strip() for cell in cells[1:])]
 
 
-def import_reports(folder: Path, layers: Sequence[str] = ()) -> list[CostTable]:
+def import_reports(folder: Path, design: Mapping[str, Any] | None = None) -> list[CostTable]:
     """Return a table for each step (synth, place, route) of which `folder` holds reports.
 
     Parameters
     ----------
     folder : where the ``.rpt`` files are, as ``synth_ooc.tcl`` of the hand-off writes them
-    layers : names of the layers; instances whose name begins with one count to it, all others to ``(top)``. Without
-        names every instance below the core is a row
+    design : the content of design.json, which says what layer an instance belongs to (`layers_of`); without it every
+        instance below the core is a row
 
     Raises
     ------
@@ -101,7 +102,7 @@ def import_reports(folder: Path, layers: Sequence[str] = ()) -> list[CostTable]:
             "no report of Vivado's", where=str(folder), found=f"{len(paths)} files *.rpt", expected=", ".join(KINDS)
         )
     by_step = {step: {kind: r for (at, kind), r in found.items() if at == step} for step in STEPS}
-    return [_table(step, reports, layers) for step, reports in by_step.items() if reports]
+    return [_table(step, reports, design) for step, reports in by_step.items() if reports]
 
 
 def read_report(path: Path) -> Report | None:
@@ -176,7 +177,7 @@ def _check_sections(report: Report) -> None:
             )
 
 
-def _table(step: str, reports: dict[str, Report], layers: Sequence[str]) -> CostTable:
+def _table(step: str, reports: dict[str, Report], design: Mapping[str, Any] | None) -> CostTable:
     total: dict[str, float | None] = {}
     details: dict[str, Any] = {"step": step, "files": {kind: r.file.name for kind, r in reports.items()}}
     rows: tuple[dict[str, Any], ...] = ()
@@ -186,7 +187,7 @@ def _table(step: str, reports: dict[str, Report], layers: Sequence[str]) -> Cost
             case "report_utilization":
                 total |= _utilization(report)
             case "report_utilization -hierarchical":
-                whole, rows = _hierarchy(report, layers)
+                whole, rows = _hierarchy(report, design)
                 total = {**whole, **total}
             case "report_timing_summary":
                 figures, clocks, why = _timing(report)
@@ -240,10 +241,37 @@ def _utilization(report: Report) -> dict[str, float | None]:
     return total
 
 
-def _hierarchy(report: Report, layers: Sequence[str]) -> tuple[dict[str, float | None], tuple[dict[str, Any], ...]]:
+def _hierarchy(
+    report: Report, design: Mapping[str, Any] | None
+) -> tuple[dict[str, float | None], tuple[dict[str, Any], ...]]:
     """Return the figures of the top and of the layers in a hierarchical utilization."""
+    instances = _instances(report)
+    inside = next((k for k, row in enumerate(instances) if row[1] == "u_core"), 0)
+    core, parts = instances[inside][0], []
+    for row in instances[inside + 1 :]:
+        if row[0] <= core:
+            break
+        parts += [row] if row[0] == core + 1 else []
+    modules = {
+        name: re.sub(r"(__parameterized\d+|_\d+)*$", "", m) if m.startswith("hg_") else m for _, name, m, _ in parts
+    }
+    layers = layers_of(modules, design) if design else {name: name.removeprefix("u_") for name in modules}
+    whole = instances[0][3]
+    rows = {layer: dict.fromkeys(whole, 0.0) for layer in layers.values() if layer != GLUE}
+    for _, name, _, figures in parts:
+        for key, value in figures.items() if layers[name] != GLUE else ():
+            rows[layers[name]][key] += value
+    rest = {key: value - sum(row[key] for row in rows.values()) for key, value in whole.items()}
+    return _plain(whole), (
+        *({"layer": name, **_plain(row)} for name, row in rows.items()),
+        {"layer": GLUE, **_plain(rest)},
+    )
+
+
+def _instances(report: Report) -> list[tuple[int, str, str, dict[str, float]]]:
+    """Return depth, name, module and figures of every instance."""
     head: list[str] | None = None
-    instances: list[tuple[int, str, dict[str, float]]] = []
+    found = []
     for index, cells in report.rows():
         if cells[0].strip() == "Instance":
             head = cells
@@ -251,26 +279,10 @@ def _hierarchy(report: Report, layers: Sequence[str]) -> tuple[dict[str, float |
             depth = (len(cells[0]) - len(cells[0].lstrip()) - 1) // 2
             name = cells[0].strip()
             if not name.startswith("("):  # what an instance has itself, beside those in it
-                instances.append((depth, name, _instance(report, index, dict(zip(head, cells, strict=True)))))
-    if not instances:
+                found.append((depth, name, cells[1], _instance(report, index, dict(zip(head, cells, strict=True)))))
+    if not found:
         raise report.fault(len(report.lines) - 1, "the report is cut short", found="no table of instances")
-    inside = next((k for k, row in enumerate(instances) if row[1] == "u_core"), 0)
-    core = instances[inside][0]
-    rows: dict[str, dict[str, float]] = {}
-    for depth, name, figures in instances[inside + 1 :]:
-        if depth <= core:
-            break
-        if depth == core + 1:
-            layer = _layer(name, layers)
-            row = rows.setdefault(layer, dict.fromkeys(figures, 0.0))
-            for key, value in figures.items():
-                row[key] += value
-    whole = instances[0][2]
-    top = rows.pop("(top)", dict.fromkeys(whole, 0.0))
-    rest = {key: whole[key] - sum(row[key] for row in rows.values()) for key in top}
-    order = [name for name in layers if name in rows] or list(rows)
-    made = [{"layer": name, **_plain(rows[name])} for name in order]
-    return _plain(whole), (*made, {"layer": "(top)", **_plain(rest)})
+    return found
 
 
 def _instance(report: Report, index: int, row: dict[str, str]) -> dict[str, float]:
@@ -283,15 +295,6 @@ def _instance(report: Report, index: int, row: dict[str, str]) -> dict[str, floa
 
 def _plain(row: dict[str, float]) -> dict[str, float | None]:
     return {key: int(value) if value == int(value) else value for key, value in row.items()}
-
-
-def _layer(instance: str, layers: Sequence[str]) -> str:
-    """Return the layer of an instance ``u_<layer>...``: the longest name that it begins with."""
-    name = instance.removeprefix("u_")
-    if not layers:
-        return name
-    fits = [layer for layer in layers if name == layer or name.startswith(f"{layer}_")]
-    return max(fits, key=len, default="(top)")
 
 
 def _timing(report: Report) -> tuple[dict[str, float | None], dict[str, float], list[str]]:

@@ -83,7 +83,7 @@ def readme(
         interval=evidence["interval"],
         period=f"{source.period_ns:g}",
         part=part,
-        not_checked=evidence.get("not_checked", []),
+        not_checked=_not_checked(evidence),
         tools=", ".join(f"{name} {version}" for name, version in tools.items() if version),
         run=run.strip(),
         ports=made.ports if made else (),
@@ -95,6 +95,12 @@ def readme(
         diagram=_diagram(source, bool(axis)) if ports else "",
         files=files,
     )
+
+
+def _not_checked(evidence: Mapping[str, Any]) -> list[str]:
+    """Return what the evidence says was not checked, not asked for, or not run."""
+    more = {**evidence.get("not_requested", {}), **evidence.get("not_run", {})}
+    return [*evidence.get("not_checked", []), *(f"{name} ({why})" for name, why in more.items())]
 
 
 def packing_rows(source: Source, axis: bool) -> list[dict[str, Any]]:

@@ -276,7 +276,7 @@ RUN = """
    y = net(raw)          # scales, packs, runs, unpacks
    ```
 
-What is here of the driver was tested without a board: its packing against the simulated core, bit for bit.
+No board has seen this folder. hwgen's own tests hold the driver's packing against a simulated core, bit for bit.
 
 ## What a frame takes (an estimate)
 
@@ -309,7 +309,7 @@ def _readme(source: Source, made: Boundary) -> str:
         made,
         title="PYNQ boards",
         what=f"`{source.top}` as an overlay for {' and '.join(b.title for b in BOARDS)}, with a driver in Python.",
-        status=f"{GENERATED}. The driver's packing was tested against the simulated core.",
+        status=f"scripts {GENERATED}",
         run=run,
         files=[
             *((f"build_{b.name}.tcl", f"builds the overlay for {b.title}") for b in BOARDS),

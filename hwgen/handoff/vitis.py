@@ -199,7 +199,7 @@ def _readme(source: Source, ports: list[HlsPort], tb: str) -> str:
         None,
         title="Vitis HLS",
         what=f"hls4ml's C++ of `{source.top}`, which gives the same bits as the SystemVerilog, for the HLS route.",
-        status=f"project and scripts {GENERATED}. The bench was tested on a stand-in with the same ports.",
+        status=f"project and scripts {GENERATED}. hwgen's own tests run the bench on stand-ins with these ports.",
         run=RUN.format(top=source.top, tb=tb, ports=what),
         files=[
             ("hls/", "hls4ml's project (Apache-2.0, as `firmware/nnet_utils` and `firmware/ap_types` say themselves)"),

@@ -15,6 +15,8 @@ from hwgen.handoff.render import banner, render
 from hwgen.handoff.source import Source, read_source
 
 GENERATED = "generated, not run (hwgen starts no vendor tool)"
+AMD_PART = re.compile(r"xc\w+(-[\w-]+)?", re.IGNORECASE)
+"""How parts are named that Vivado knows."""
 STATUS = f"#\n# Status: {GENERATED}. Written for Vivado 2019.2 to 2024.2."
 
 RUN = """
@@ -62,7 +64,7 @@ def vivado(folder: Path) -> FileSet:
 
 def check_part(source: Source) -> None:
     """Refuse a design that is for another vendor's device or a cell library."""
-    if not re.fullmatch(r"xc\w+(-[\w-]+)?", source.part, re.IGNORECASE):
+    if not AMD_PART.fullmatch(source.part):
         raise SpecError(
             "this design is not for a device that Vivado knows",
             where="hardware.part",

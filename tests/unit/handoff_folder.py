@@ -16,7 +16,20 @@ from hwgen.rtl import RtlDesign, RtlOptions, emit, plan
 from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream, prediction_document
 from hwgen.tools import verilator
 
-RESOLVED = "version: 1\ndata: {set: digits, npz: null, loader: null, scale: 0.0625, offset: -0.5}\n"
+RESOLVED = """\
+version: 1
+model:
+  name: net
+  layers:
+    - QDense: {name: fc, units: 2}
+data: {set: digits, npz: null, loader: null, scale: 0.0625, offset: -0.5}
+precision:
+  input: ufixed<5,1>
+  weight: quantized_bits(6,0,alpha=1)
+  bias: quantized_bits(6,0,alpha=1)
+hardware:
+  part: xck26-sfvc784-2LV-c
+"""
 PART = "xc7z020clg400-1"
 
 

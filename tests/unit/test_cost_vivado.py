@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from handoff_folder import build_folder
+from test_golden import two_layers
+from typer.testing import CliRunner
 
+from hwgen.cli import app
 from hwgen.cost.vivado import import_reports
 from hwgen.errors import HwgenError
 
@@ -114,7 +119,7 @@ Table of Contents
 |     (u_core)       |               net |          2 |          2 |       0 |    0 |    0 |      0 |      0 |    0 |          0 |
 |     u_conv1        |         net_conv1 |       3000 |       2900 |     100 |    0 | 3000 |      0 |      2 |    0 |         40 |
 |       u_mac        |            hg_mac |       2500 |       2400 |     100 |    0 | 2000 |      0 |      0 |    0 |         40 |
-|     u_conv1_rows   |      hg_row_store |         98 |         98 |       0 |    0 |  100 |      2 |      0 |    0 |          0 |
+|     u_conv1_rows   |   hg_row_store_12 |         98 |         98 |       0 |    0 |  100 |      2 |      0 |    0 |          0 |
 |     u_logits       |        net_logits |        900 |        800 |     100 |    0 | 1500 |      4 |      0 |    0 |         10 |
 |     u_queue        |           hg_fifo |        100 |          0 |       0 |  100 |  400 |      0 |      0 |    0 |          0 |
 |   u_in             |  hg_axis_frame_in |        217 |        196 |       0 |   21 |  678 |      0 |      1 |    0 |          0 |
@@ -257,7 +262,10 @@ def test_every_step_is_a_table_with_vivados_figures(reports: Path) -> None:
 
 
 def test_layers_come_from_the_hierarchy_and_add_up(reports: Path) -> None:
-    route = import_reports(reports, ["conv1", "logits"])[1]
+    links = [{"from": "in_x", "to": "conv1_rows"}, {"from": "conv1_rows", "to": "conv1"}]
+    links += [{"from": "conv1", "to": "queue"}, {"from": "queue", "to": "logits"}]
+    files = ["hg_row_store.sv", "net_conv1.sv", "net_logits.sv", "net.sv"]
+    route = import_reports(reports, {"top": "net", "links": links, "files": files})[1]
     assert [dict(row) for row in route.layers] == [
         {"layer": "conv1", "LUT": 3098, "FF": 3100, "DSP": 40, "BRAM_18K": 6},
         {"layer": "logits", "LUT": 900, "FF": 1500, "DSP": 10, "BRAM_18K": 8},
@@ -288,6 +296,19 @@ def test_no_constraint_is_no_slack_and_two_clocks_no_fmax(reports: Path) -> None
     file.write_text(text.replace(clock, clock + clock.replace("aclk", "bclk")))
     total = import_reports(reports)[1].total
     assert (total["worst_slack_ns"], total["fmax_mhz"]) == (-0.333, None)
+
+
+def test_the_command_puts_them_beside_the_others(reports: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    build = build_folder(tmp_path_factory.mktemp("build"), two_layers())
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["cost", str(build), "--import", str(reports)])
+        assert done.exit_code == 0, done.output
+        tables = json.loads((build / "reports" / "cost.json").read_text())["tables"]
+        assert [t["details"]["step"] for t in tables if t["kind"] == "imported"] == ["synth", "route"]
+    assert "4,321" in done.output
+    (reports / "net_post_route_util.rpt").write_text("nothing\n")
+    done = CliRunner().invoke(app, ["cost", str(build), "--import", str(reports)])
+    assert done.exit_code == 2 and "net_post_route_util.rpt:1: not a report" in done.output
 
 
 CASES: dict[str, tuple[str, Callable[[str], str], str]] = {

@@ -56,6 +56,14 @@ def test_from_python(built: Path) -> None:
     assert made.folder == built / "handoff" / "vivado" and made.size > 10_000
 
 
+def test_what_was_not_asked_for_is_said_in_the_readme(built: Path) -> None:
+    evidence = json.loads((built / "verification.json").read_text())
+    evidence["not_requested"] = {"netlist": "too large"}
+    (built / "verification.json").write_text(json.dumps(evidence))
+    text = TARGETS["vivado"](built)["README.md"].decode()
+    assert "- Not checked: timing closure, netlist (too large)." in text
+
+
 def context(folder: Path, *targets: str) -> stages.Context:
     spec = SimpleNamespace(outputs=SimpleNamespace(handoff=list(targets)))
     return stages.Context(spec, folder, lambda *_: None)  # type: ignore[arg-type]

@@ -150,6 +150,14 @@ def test_hand_off_targets_are_known_by_name(tmp_path: Path) -> None:
     (found,) = errors(tmp_path, STREAM.replace("handoff: [vivado]", "handoff: [vivdo]"))
     assert (line(found), found.what) == (":33: outputs.handoff", "there is no such hand-off target")
     assert (found.found, found.expected) == ("vivdo", "vivado?")
+    text = STREAM.replace("handoff: [vivado]", "handoff: [vivado, pynq]")
+    found = errors(tmp_path, text, ("hardware.axis_bytes=3", "hardware.part=osu018"))
+    assert [e.what for e in found] == [
+        "outputs.handoff: [vivado] is for AMD's parts",
+        "outputs.handoff: [pynq]: no AXI DMA is so wide",
+    ]
+    parallel = DIGITS + "hardware: {handshake: none}\noutputs: {handoff: [pynq]}\n"
+    assert "needs AXI4-Stream" in only(tmp_path, parallel).what
 
 
 def test_reference_screen(tmp_path: Path) -> None:
