@@ -264,6 +264,8 @@ def _dense_calibration() -> Iterator[Design]:
     for k, relu in enumerate(relus):
         for clock in (1.5, 3.0, 8.0):
             seed += 1
+            if k > 2 and clock != 3.0:
+                continue
             yield Design(
                 f"mlp_q{k}_c{int(10 * clock)}", "two layers", False,
                 partial(mlp, f"m{seed}", (10, 12, 4), seed, relu=relu, bits=5, density=0.5),
@@ -360,6 +362,8 @@ def _stream_calibration() -> Iterator[Design]:
     for k, reuse in enumerate((1, 6, 18, 72)):
         for density in (1.0, 0.4):
             seed += 1
+            if reuse == 1 and density < 1:
+                continue
             yield Design(
                 f"conv_r{reuse}_d{int(10 * density)}", "convolutions", False,
                 partial(conv_stack, f"s{seed}", (8, 8, 2), (2 + k,), seed, density=density),
@@ -441,12 +445,21 @@ def _stream_held_out() -> Iterator[Design]:
         )  # fmt: skip
 
 
+def _memories() -> Iterator[Design]:
+    for k, (size, outputs, bits) in enumerate(((160, 12, 8), (128, 16, 6))):
+        yield Design(
+            f"weights_{k}", "memories", True,
+            lambda k=k, z=(size, outputs, 4), b=bits: stream_mlp(f"w{k}", z, 1600 + k, bits=b),
+            _options(), _fold(max_multipliers=3),
+        )  # fmt: skip
+    yield Design(
+        "rows_0", "memories", True,
+        lambda: conv_stack("r0", (4, 300, 2), (3,), 1610),
+        _options(), _fold(max_multipliers=6),
+    )  # fmt: skip
+
+
 def designs() -> list[Design]:
     """Return every design, those for calibration first."""
-    return [
-        *_dense_calibration(),
-        *_more_dense_calibration(),
-        *_stream_calibration(),
-        *_dense_held_out(),
-        *_stream_held_out(),
-    ]
+    seen = [*_dense_calibration(), *_more_dense_calibration(), *_stream_calibration()]
+    return [*seen, *_dense_held_out(), *_stream_held_out(), *_memories()]

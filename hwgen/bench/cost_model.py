@@ -90,11 +90,12 @@ def synthesized(files: FileSet, top: str) -> dict[str, dict[str, int]]:
     kept = KEPT / f"{digest}.json"
     if not kept.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(_synthesize(files, names, top)))
+        kept.write_text(json.dumps(synthesize(files, names, top)))
     return json.loads(kept.read_text())  # type: ignore[no-any-return]
 
 
-def _synthesize(files: FileSet, names: Sequence[str], top: str) -> dict[str, dict[str, int]]:
+def synthesize(files: FileSet, names: Sequence[str], top: str) -> dict[str, dict[str, int]]:
+    """Return the cells by instance below the top, each optimised alone."""
     with tempfile.TemporaryDirectory(prefix="hwgen-cost-") as scratch:
         folder = Path(scratch)
         files.write(folder)

@@ -48,25 +48,38 @@ def is_dsp(a: int, b: int, y: int) -> bool:
 
 
 def dsp_blocks(a: int, b: int, y: int) -> int:
-    """Return the DSP blocks of a signed multiplier (DSP48E2: 27 x 18)."""
-    if not is_dsp(a, b, y):
-        return 0
+    """Return the DSP blocks of a signed multiplier (DSP48E2: 27 x 18); wider operands are cut into 17 bits each."""
+
+    def pieces(width: int, limit: int) -> int:
+        return 1 + -(-max(0, width - limit) // 17)
+
     a, b = max(a, b), min(a, b)
-    if a > 27:
-        slices = -(-(a - 27) // 17)
-        return slices * dsp_blocks(18, b, y) + dsp_blocks(a - 17 * slices, b, y)
-    if b > 18:
-        slices = -(-(b - 18) // 17)
-        return slices * dsp_blocks(a, 18, y) + dsp_blocks(a, b - 17 * slices, y)
-    return 1
+    return pieces(a, 27) * pieces(b, 18) if is_dsp(a, b, y) else 0
 
 
-def multiplier(counts: Counts, a: int, b: int, y: int, const: int = 0) -> None:
-    """Count a multiplier of `a` x `b` bits to `y` bits, one operand perhaps a constant."""
+def multiplier(counts: Counts, a: int, b: int, y: int) -> None:
+    """Count a multiplier of `a` x `b` bits to `y` bits."""
     blocks = dsp_blocks(a, b, y)
     counts.dsp += blocks
     if not blocks:
-        counts.add(soft_multiply=y * (bin(abs(const)).count("1") - 1 if const else min(a, b)))
+        counts.add(soft_multiply=y * min(a, b))
+
+
+def constant_multiplier(counts: Counts, a: int, const: int, y: int) -> int:
+    """Count a multiplier of `a` bits by a constant to `y` bits, and return the bits of the product that are its own.
+
+    Zeros at the low end of the constant are wires; ±1 is no multiplier, but a negation takes an adder.
+    """
+    zeros = (const & -const).bit_length() - 1
+    odd = const >> zeros
+    b = odd.bit_length() + 1 if odd > 0 else (-odd - 1).bit_length() + 1
+    product = min(y - zeros, a + b)
+    if odd != 1:
+        blocks = dsp_blocks(a, b, product)
+        counts.dsp += blocks
+        if not blocks:
+            counts.add(soft_multiply=product * max(1, bin(abs(odd)).count("1") - (odd > 0)))
+    return product
 
 
 def fifo(counts: Counts, width: int, depth: int) -> None:
@@ -123,10 +136,9 @@ def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = No
         return
     columns = ((words[:, :, None] >> np.arange(width)) & 1).astype(bool).reshape(len(words), -1)[:, used]
     columns = np.concatenate([columns, np.zeros((depth - len(words), columns.shape[1]), dtype=bool)])
-    _, group = np.unique(columns, axis=1, return_inverse=True)  # equal columns share their registers
-    taps: dict[int, set[int]] = {}
-    for place, length in zip(group.ravel().tolist(), behind[used].tolist(), strict=True):
-        taps.setdefault(place, set()).add(length + 1)
+    taps: dict[bytes, set[int]] = {}  # equal columns share their registers
+    for column, length in zip(_contents(columns), behind[used].tolist(), strict=True):
+        taps.setdefault(column, set()).add(length + 1)
     for found in taps.values():
         shift_registers(counts, found, 1)
     counts.add(rom=column_luts(columns))
@@ -153,13 +165,18 @@ def column_luts(columns: Bits, depth: int = 0) -> float:
     columns = columns[:, columns.any(axis=0) & ~columns.all(axis=0)]
     if columns.shape[1] == 0:
         return 0
-    columns = np.unique(columns, axis=1)
+    places = {content: place for place, content in enumerate(_contents(columns))}
     size = len(columns)
     if size <= 1 << LUT_INPUTS:
         address = (np.arange(size)[:, None] >> np.arange(bits_of(size))) & 1 == 1
-        plain = sum(bool((columns == address[:, [k]]).all(axis=0).any()) for k in range(address.shape[1]))
-        return float(columns.shape[1] - plain)
+        return float(len(places.keys() - set(_contents(address))))
+    columns = columns[:, list(places.values())]
     low, high = columns[: size // 2], columns[size // 2 :]
     differ = (low != high).any(axis=0)
     joins = float(differ.sum()) if depth >= 2 else 0.0
     return joins + column_luts(np.concatenate([low, high[:, differ]], axis=1), depth + 1)
+
+
+def _contents(columns: Bits) -> list[bytes]:
+    """Return each column as bytes, so that equal ones are found."""
+    return [row.tobytes() for row in np.ascontiguousarray(np.packbits(columns, axis=0).T)]

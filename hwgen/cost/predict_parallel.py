@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from hwgen.cost.counts import Counts
-from hwgen.cost.logic import credit_fifo, multiplier, shift_registers, table_luts
-from hwgen.fixed import IntArray, Rounding
+from hwgen.cost.logic import constant_multiplier, credit_fifo, multiplier, shift_registers, table_luts
+from hwgen.cost.registers import (
+    Module,
+    bits_of_wire,
+    count_registers,
+    is_slice,
+    own,
+    read,
+    skipped_bits,
+)
+from hwgen.fixed import IntArray
+from hwgen.ir import nodes as ir
 from hwgen.rtl import sv
 from hwgen.rtl.generate import Plan
 from hwgen.rtl.wires import AddConst, AddSub, Align, Literal, MulConst, Multiply, Op, Round, Select, Source, Table
-
-Segment = tuple[int, int, int]
-"""`n` bits of a wire that are bits `low`... of a root wire: (root, low, n); root -1 is a constant."""
-
-
-@dataclass
-class Module:
-    """What is counted for one module: its wires' bits, and when they are read."""
-
-    counts: Counts = field(default_factory=Counts)
-    bits: dict[int, list[Segment]] = field(default_factory=dict)
-    birth: dict[int, int] = field(default_factory=dict)
-    products: dict[tuple[int, int, int], int] = field(default_factory=dict)
-    """By operand, constant and stage: the wire that has their product already."""
-    reads: dict[int, set[Segment]] = field(default_factory=lambda: defaultdict(set))
-    """By root: (first bit, last bit + 1, stage) of every read."""
 
 
 def count_plan(decided: Plan, flat: bool = False) -> dict[str, Counts]:
@@ -50,24 +41,25 @@ def count_plan(decided: Plan, flat: bool = False) -> dict[str, Counts]:
             continue
         group = "" if flat else op.group
         module = modules[group]
-        for operand in set(op.operands):
-            _read(module, decided, operand, plan.stage[index], flat, group, _skipped(op))
+        wires_only = isinstance(op, Round) and is_slice(op, program.ops[op.a])
+        for operand in set(op.operands) if not wires_only else ():
+            read(module, decided, operand, plan.stage[index], flat, group, skipped_bits(op))
         if isinstance(op, Align):
             if flat or op.group == group:
-                module.bits[index] = module.bits[_own(decided, op.a, group, flat)]
+                module.bits[index] = module.bits[own(decided, op.a, group, flat)]
             continue
         if isinstance(op, MulConst):
             first = module.products.setdefault((op.a, op.const, plan.stage[index]), index)
             if first != index:
                 module.bits[index] = module.bits[first]
                 continue
-        module.bits[index] = _bits(module, decided, index, op, flat, group)
+        module.bits[index] = bits_of_wire(module, decided, index, op, flat, group)
         module.birth[index] = plan.stage[index]
         _features(module.counts, decided, op, index, uses)
     result = {}
     top = _results(decided, modules[""] if flat else None)
     for group, module in modules.items():
-        _registers(module)
+        count_registers(module)
         result[group or "(top)"] = module.counts
     if flat:
         result["(top)"].merge(top)
@@ -86,90 +78,6 @@ def _uses(decided: Plan) -> list[int]:
     return count
 
 
-def _own(decided: Plan, index: int, group: str, flat: bool) -> int:
-    """Follow alignment points of the same module."""
-    ops = decided.program.ops
-    op = ops[index]
-    while isinstance(op, Align) and (flat or op.group == group):
-        index = op.a
-        op = ops[index]
-    return index
-
-
-def _skipped(op: Op) -> int:
-    """Return how many low bits of its operand an operation does not look at: those that rounding drops."""
-    if isinstance(op, Round) and (op.rounding is Rounding.TRN or (op.rounding is Rounding.RND and op.half_added)):
-        return max(op.shift, 0)
-    return 0
-
-
-def _read(module: Module, decided: Plan, operand: int, stage: int, flat: bool, group: str, skipped: int = 0) -> None:
-    """Say that `operand`, but for its lowest bits, is read at `stage` of its frame."""
-    operand = _own(decided, operand, group, flat)
-    op = decided.program.ops[operand]
-    if isinstance(op, Literal):
-        return
-    if operand not in module.bits:  # it comes in from outside
-        module.bits[operand] = [(operand, 0, op.width)]
-        module.birth[operand] = decided.schedule.stage[operand]
-    for root, low, n in module.bits[operand]:
-        gone = min(n, skipped)
-        skipped -= gone
-        if root >= 0 and gone < n:
-            module.reads[root].add((low + gone, low + n, stage))
-
-
-def _bits(module: Module, decided: Plan, index: int, op: Op, flat: bool, group: str) -> list[Segment]:
-    """Return the bits of a wire: its own ones, and those that are another wire's."""
-    ops = decided.program.ops
-
-    def low_bits(operand: int, count: int) -> list[Segment]:
-        operand = _own(decided, operand, group, flat)
-        if isinstance(ops[operand], Literal):
-            return [(-1, 0, count)]
-        taken: list[Segment] = []
-        for root, low, n in module.bits[operand]:
-            part = min(n, count)
-            if part > 0:
-                taken.append((root, low, part))
-            count -= part
-        return taken
-
-    match op:
-        case AddSub() if passed_by(op, ops):
-            shift = op.shift_a or op.shift_b
-            plain = op.a if op.shift_b else op.b
-            return [*low_bits(plain, shift), (index, shift, op.width - shift)]
-        case MulConst() if op.const > 0 and op.const & (op.const - 1) == 0:
-            shift = op.const.bit_length() - 1
-            shift = min(shift, op.width)
-            kept = min(ops[op.a].width, op.width - shift)
-            return [(-1, 0, shift), *low_bits(op.a, kept)]
-    return [(index, 0, op.width)]
-
-
-def passed_by(op: AddSub, ops: list[Op]) -> bool:
-    """Return whether low bits of one operand meet only zeros of the other and stay out of the adder."""
-    shift = op.shift_a or op.shift_b
-    plain, moved = (op.a, op.b) if op.shift_b else (op.b, op.a)
-    return bool(shift) and not (op.subtract and moved == op.a) and ops[plain].width > shift < op.width
-
-
-def _registers(module: Module) -> None:
-    """Count the registers between the stages; three and more in a row become shift registers."""
-    for root, reads in module.reads.items():
-        birth = module.birth[root]
-        spans = {(low, high) for low, high, _ in reads}
-        if len(spans) == 1:
-            low, high = next(iter(spans))
-            shift_registers(module.counts, {stage - birth for _, _, stage in reads}, high - low)
-            continue
-        edges = sorted({edge for span in spans for edge in span})
-        for first, last in pairwise(edges):
-            taps = {stage - birth for low, high, stage in reads if low <= first and last <= high}
-            shift_registers(module.counts, taps, last - first)
-
-
 def _results(decided: Plan, flat: Module | None) -> Counts:
     """Return what stands around the layers: results in step and registered, valid bits, output FIFO."""
     counts = Counts()
@@ -183,7 +91,7 @@ def _results(decided: Plan, flat: Module | None) -> Counts:
             if isinstance(op, Literal):
                 continue
             if flat is not None:
-                _read(flat, decided, term.wire, plan.n_stages, True, "")
+                read(flat, decided, term.wire, plan.n_stages, True, "")
             else:
                 shift_registers(counts, {plan.n_stages - plan.stage[term.wire]}, t.fmt.width)
     counts.ff += plan.n_stages
@@ -213,7 +121,7 @@ def _features(counts: Counts, decided: Plan, op: Op, index: int, uses: list[int]
         case Table():
             counts.add(table=_table(decided, op.name))
         case MulConst() if op.const & (op.const - 1) and op.const:
-            multiplier(counts, ops[op.a].width, op.const.bit_length() + 1, op.width, const=op.const)
+            constant_multiplier(counts, ops[op.a].width, op.const, op.width)
         case Multiply():
             multiplier(counts, ops[op.a].width, ops[op.b].width, op.width)
 
@@ -248,18 +156,14 @@ def _selected_bits(op: Select, ops: list[Op]) -> float:
 
 def _round(counts: Counts, op: Round, a: Op) -> None:
     """Count a re-quantizer: what rounding adds, and what fits the result into its range (`hg_requantize`)."""
-    down = max(op.shift, 0)
+    down, carry = max(op.shift, 0), 0
     if down:
         rounding = str(op.rounding.value)
-        if rounding == "RND" and not op.half_added:
-            counts.add(round_add=max(1, sv.signed_width(a) - down))
-        elif rounding == "RND_CONV":
+        carry = int(rounding != "TRN" and not op.half_added)  # rounding up may need one more bit
+        counts.add(round_add=carry * max(1, sv.signed_width(a) - down) * (1 if rounding in ("RND", "RND_CONV") else 2))
+        if rounding not in ("TRN", "RND"):
             counts.add(round_tie=1 + down / 6)
-            if not op.half_added:
-                counts.add(round_add=max(1, sv.signed_width(a) - down))
-        elif rounding != "RND" and rounding != "TRN":
-            counts.add(round_add=2 * max(1, sv.signed_width(a) - down), round_tie=1 + down / 6)
-    width = max(1, sv.signed_width(a) - op.shift)  # of the rounded value, with its sign
+    width = max(1, sv.signed_width(a) - op.shift) + carry  # of the rounded value, with its sign
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
     if op.wrap_width:
         return
@@ -278,9 +182,9 @@ def _round(counts: Counts, op: Round, a: Op) -> None:
 
 def _table(decided: Plan, name: str) -> float:
     node = decided.graph.by_name[name]
+    assert isinstance(node, ir.Lookup)
     source = decided.graph.types[node.inputs[0]].fmt
-    table: Any = node
-    return _table_luts(tuple(int(v) for v in table.table), table.first, source.width, table.fmt.width)
+    return _table_luts(tuple(int(v) for v in node.table), node.first, source.width, node.fmt.width)
 
 
 @lru_cache(maxsize=256)

@@ -8,10 +8,10 @@ from hwgen.cost import memories
 from hwgen.cost.counts import Counts
 from hwgen.cost.logic import (
     bits_of,
+    constant_multiplier,
     credit_fifo,
     dsp_blocks,
     fifo,
-    multiplier,
     mux_luts,
     rom,
     shift_registers,
@@ -185,21 +185,15 @@ def _products(counts: Counts, number: int, x_width: int, weight_width: int, acc:
 def _constant_products(counts: Counts, stage: net.MacEngine, x_width: int, in_width: int) -> None:
     """Count an engine of one step: its weights are constants; lanes share a product of an operand with equal weights.
 
-    Powers of two need no multiplier, zeros nothing.
+    Powers of two are the operand itself, in one register for all of them; zeros are nothing.
     """
     full = min(x_width + stage.weight_width, stage.acc.width)
     weights = stage.weights[0]
-    per_operand = [np.unique(column) for column in (weights.T if stage.shared else weights.reshape(-1, 1))]
-    for value in np.concatenate(per_operand).tolist():
-        if value == 0:
-            continue
-        zeros = (value & -value).bit_length() - 1
-        if value > 0 and value & (value - 1) == 0:
-            counts.ff += in_width if zeros == 0 else 0  # the operand itself, its register shared by all powers
-            continue
-        bits = value.bit_length() + 1 if value > 0 else (-value - 1).bit_length() + 1
-        multiplier(counts, x_width, bits, full, value)
-        counts.ff += full - zeros
+    for values in weights.T if stage.shared else weights.reshape(-1, 1):
+        different = set(values.tolist()) - {0}
+        powers = {v for v in different if v > 0 and v & (v - 1) == 0}
+        counts.ff += in_width if powers else 0
+        counts.ff += sum(constant_multiplier(counts, in_width, v, full) for v in different - powers)
 
 
 def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwgen.bench.cost_designs import Design, conv_stack, mlp
-from hwgen.bench.cost_model import measured
+from hwgen.bench.cost_model import measured, synthesize
 from hwgen.bench.networks import mobilenet_graph
 from hwgen.cost import memories
 from hwgen.cost.calibrated import LUTS
@@ -18,6 +18,7 @@ from hwgen.cost.counts import Counts
 from hwgen.cost.logic import column_luts, dsp_blocks, mux_luts, rom, shift_registers
 from hwgen.cost.predict import TOP, predict_cost
 from hwgen.cost.table import CostTable
+from hwgen.files import FileSet
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
@@ -93,7 +94,7 @@ def test_multipliers_that_become_dsp_blocks() -> None:
 
 
 def test_luts_of_multiplexers_and_tables() -> None:
-    assert [mux_luts(n) for n in (1, 2, 4, 5, 8, 16, 17, 64)] == [0, 1, 1, 2, 2, 4, 5, 17]
+    assert [mux_luts(n) for n in (1, 2, 4, 5, 8, 16, 17, 64)] == [0, 1, 1, 2, 2, 4, 6, 17]
     address = np.arange(64)
     same = np.stack([address % 2 == 1, address % 3 == 0, address % 3 == 0, address < 0], axis=1)
     assert column_luts(same) == 1  # an address bit is a wire, equal columns are one, a constant is none
@@ -101,18 +102,28 @@ def test_luts_of_multiplexers_and_tables() -> None:
     assert column_luts(parity) == 2  # the parity of six bits and its complement
 
 
+ROMS = ((60, 12), (1024, 9), (600, 40), (7, 20))
+
+
 @pytest.mark.yosys
-@pytest.mark.parametrize(("words", "width"), [(60, 12), (1024, 9), (600, 40), (7, 20)])
-def test_rom_is_what_yosys_makes_of_it(words: int, width: int, tmp_path: Path) -> None:
-    values = np.random.default_rng(words).integers(0, 1 << width, (words, 1))
-    counts = Counts()
-    rom(counts, values, width)
-    file = tmp_path / "rom.sv"
-    file.write_text(rom_text("rom", [int(v) for v in values.ravel()], width, "// test", "test"))
-    found = yosys.synthesize_xilinx([file], "rom", dsp=True)
-    blocks = found.cells.get("RAMB18E2", 0) + 2 * found.cells.get("RAMB36E2", 0)
-    assert (counts.bram_18k, counts.ff) == (blocks, found.ff)
-    assert counts.luts(LUTS) == pytest.approx(found.lut, rel=0.25, abs=2)
+def test_constants_become_what_yosys_makes_of_them() -> None:
+    files, instances, wanted = FileSet(), [], {}
+    for words, width in ROMS:
+        name, values = f"rom{words}", np.random.default_rng(words).integers(0, 1 << width, (words, 1))
+        wanted[f"u_{name}"] = Counts()
+        rom(wanted[f"u_{name}"], values, width)
+        files.add(f"{name}.sv", rom_text(name, [int(v) for v in values.ravel()], width, "// test", "test"))
+        address = (words - 1).bit_length()
+        ports = f".clk_i(clk_i), .addr_i(addr_i[{address - 1}:0]), .data_o(data_o[{len(instances)}][{width - 1}:0])"
+        instances.append(f"  {name} u_{name} ({ports});\n")
+    head = "module top (input logic clk_i, input logic [9:0] addr_i, output logic [3:0][39:0] data_o);\n"
+    files.add("top.sv", head + "".join(instances) + "endmodule\n")
+    found = synthesize(files, list(files), "top")
+    for name, counts in wanted.items():
+        cells = yosys.Synthesized(found[name], 0)
+        blocks = found[name].get("RAMB18E2", 0) + 2 * found[name].get("RAMB36E2", 0)
+        assert (counts.bram_18k, counts.ff) == (blocks, cells.ff), name
+        assert counts.luts(LUTS) == pytest.approx(cells.lut, rel=0.25, abs=3), name
 
 
 SMALL = [
