@@ -110,6 +110,25 @@ def test_a_peer_that_nothing_of_ours_matches_misses_its_bar() -> None:
     assert row.met is False and "worse" in row.what
 
 
+@pytest.mark.parametrize("peer", [True, False])
+def test_rows_of_the_peers(monkeypatch, peer) -> None:
+    """The wiring alone: what would be synthesized for minutes is stood in for."""
+
+    def made(lut: int, who: str = "hwgen"):
+        return lambda graph, setting, *rest, **options: lut_peers.Point(
+            who, str(setting), 6, lut // (1 + (options.get("strategy") == "distributed_arithmetic")), 1, 90, 1.0
+        )
+
+    monkeypatch.setattr(lut_peers, "alkaid_program", lambda graph: graph)
+    monkeypatch.setattr(lut_peers, "find_spec", lambda name: object() if peer else None)
+    for name, lut in (("alkaid_point", 300), ("xls_point", 260), ("dslx_point", 400), ("hwgen_point", 250)):
+        monkeypatch.setattr(lut_peers, name, made(lut, name.removesuffix("_point")))
+    rows = {row.key: row for row in lut_peers.run(Options()).rows}
+    assert rows["alkaid"].value == 250 / 300 and rows["layer_layer"].value == 0.5 and rows["generate_s"].met
+    assert rows["xls"].value == (250 / 260 if peer else None) and rows["xls_dslx"].met is (True if peer else None)
+    assert peer or "pip install" in str(rows["xls"].reason)
+
+
 def test_a_broken_history_names_its_line(tmp_path) -> None:
     assert history.read(tmp_path) == [] and "no run yet" in history.table([])
     history.append(tmp_path, history.record(Options(), {}))
