@@ -132,7 +132,7 @@ def library(name: str) -> dict[str, str]:
     text = (Path(spec.origin).parent / "share" / name).read_text()
     text = re.sub(r"^\s*specify\b.*?\bendspecify\s*$", "", text, flags=re.M | re.S)
     text = re.sub(r"\(\*(?!\)).*?\*\)", "", text, flags=re.S)
-    # Verilator takes the default value of a port for a second driver: without, an open input is 0 (see `_closed`).
+    # Verilator takes the default value of a port for a second driver: without; no pin may be open.
     head = "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n"
     head += "\n".join(line for line in text.partition("\nmodule ")[0].splitlines() if not line.startswith("//"))
     return {"": head + "\n"} | {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hwgen.errors import HwgenError
+from hwgen.errors import HwgenError, ProofError
 from hwgen.sim import measure, parts
 from hwgen.sim.case import Case, VerifyOptions
 from hwgen.sim.cocotb_run import core_files
@@ -60,6 +60,7 @@ def netlist_check(case: Case, options: VerifyOptions, ledger: Ledger, rtl: Timin
         start = time.monotonic()
         harness = build_harness(case.design, netlist.files, folder / "native")
         built = time.monotonic() - start
+        _closed(netlist, folder / "native" / "verilator.log")
     except HwgenError as error:  # no yosys, out of time or memory, a cell without a model: the rest is kept
         _not_run(ledger, options, error.what, error.render())
         return
@@ -79,6 +80,12 @@ def _not_asked(case: Case, files: list[Path], options: VerifyOptions) -> str | N
         return None if cells <= SMALL_CELLS else f"about {cells:,} LUTs and flip-flops, {TOO_LARGE}"
     size = sum(path.stat().st_size for path in files if not path.name.startswith("hg_"))
     return None if size <= SMALL_BYTES else f"{size:,} bytes of SystemVerilog, {TOO_LARGE}"
+
+
+def _closed(netlist: Netlist, log: Path) -> None:
+    """Refuse a netlist of iCE40 cells with open pins: those have default values, which the models are built without."""
+    if netlist.family == "ice40" and "PINMISSING" in log.read_text(errors="replace"):
+        raise ProofError("a cell has an open pin, whose default value is not simulated", where=str(log))
 
 
 def _not_run(ledger: Ledger, options: VerifyOptions, what: str, text: str) -> None:

@@ -41,8 +41,10 @@ precision:
   activation: quantized_relu(6)
 verify:
   random_vectors: 1000
+  netlist: false
 outputs:
   cost: false
+  emulator: true
 """
 
 HWGEN = [sys.executable, "-m", "hwgen.cli"]
@@ -83,7 +85,9 @@ def test_evidence_and_reports(first: tuple[Path, object]) -> None:
     evidence = json.loads((build / "verification.json").read_text())
     assert evidence["status"] == "PASS"
     pairs = {(p["a"], p["b"]): p for p in evidence["pairs"]}
-    assert set(pairs) == {("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl")}
+    assert set(pairs) == {("qkeras", "graph"), *(("graph", other) for other in ("hls_cpp", "rtl", "emulator"))}
+    assert evidence["not_requested"] == {"netlist": "verify.netlist: true, or hwgen verify --netlist"}
+    assert (build / "emulator" / "tiny.cpp").is_file()
     for pair in pairs.values():
         assert pair["mismatches"] == 0
         assert (pair["sets"]["test"], pair["sets"]["random"]) == (360, 1000)
@@ -177,7 +181,7 @@ def test_verify_again_alone_and_one_vector(work: Path) -> None:
     code = "from hwgen.cli import app; app(['verify', 'hls_projects/tiny', '--seed', '5', '--vectors', '50', '--json'])"
     done = run_without(HEAVY, code, work)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pairs"][-1]["sets"]["test"] == 50
+    assert {p["b"]: p["sets"] for p in json.loads(done.stdout)["pairs"]}["rtl"]["test"] == 50
     evidence = json.loads((work / build / "verification.json").read_text())
     assert 5 in evidence["seeds"].values()
     done = hwgen("verify", build, "--only", "random:7", "-q", cwd=work)
