@@ -252,5 +252,7 @@ def _reason(error: ProofError | OutputError, limits: Limits) -> str:
         return f"yosys and nextpnr did not end within {limits.place_seconds:g} s and were stopped"
     if re.search(r"bad_alloc|MemoryError|[Oo]ut of memory|Cannot allocate", text):
         return f"out of memory: more than {limits.memory_mb} MB"
+    if full := re.search(r"no BELs remaining to implement cell type '(\w+)'", text):
+        return f"the part is too small: nextpnr finds no place for all {full.group(1)}"
     last = [line.strip() for line in (error.found or "").splitlines() if "ERROR" in line]
     return last[-1] if last else error.what

@@ -112,7 +112,7 @@ def _row_store(counts: Counts, stage: net.RowStore) -> None:
     row_bits = bits_of(2 * stage.height + (stage.out_height + 1) * sh + 2 * kh + 2) + 1
     below = (stage.out_height - 1) * sh - stage.top + kh > stage.height
     masked = min(kh, stage.top + (kh if below else 0))
-    counts.ff += slot_bits * (2 + kh) + column_bits + 5 * row_bits + 2 * step_bits + 3
+    counts.ff += slot_bits * (2 + kh) + column_bits + 12 * row_bits + 2 * step_bits + 1
     counts.ff += (stage.left > 0) + (steps > stage.width) + masked - 1
     counts.add(
         row_store=1,

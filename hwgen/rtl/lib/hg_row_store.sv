@@ -75,13 +75,14 @@ module hg_row_store #(
     needed = (top + Reach >= Rows) ? Rows - row_t'(1) : top + Reach;
   endfunction
 
-  // how far both move on with the end of an output row
-  function automatic row_t release_after(input row_t top);
-    release_after = ((top == Last) ? Rows : passed(top + Stride)) - passed(top);
+  // how far both move on with the end of an output row, from what the functions say of it and of the next one
+  function automatic row_t moved(input logic last, input row_t from, input row_t to, input row_t around);
+    moved = (last ? Rows + around : to) - from;
   endfunction
 
-  function automatic row_t need_after(input row_t top);
-    need_after = ((top == Last) ? Rows + needed(Top) : needed(top + Stride)) - needed(top);
+  // the first row of the next output row's windows
+  function automatic row_t following(input row_t top);
+    following = (top == Last) ? Top : top + Stride;
   endfunction
 
   // ---- writer ----
@@ -119,8 +120,8 @@ module hg_row_store #(
   logic [StepWidth-1:0] emit_q;           // the step that completes the next window
   logic [SlotWidth-1:0] slot_q;           // of the windows' first row
   row_t                 top_q;
-  row_t                 release_after_q;  // release_after(top_q)
-  row_t                 need_after_q;     // need_after(top_q)
+  row_t                 release_after_q;  // rows that are free with the end of this output row
+  row_t                 need_after_q;     // how much further the next output row reaches
   logic                 issued_q;         // a column stands in the read registers
 
   wire shift = issued_q && (!out_valid_o || out_ready_i);
@@ -129,7 +130,12 @@ module hg_row_store #(
   wire issue = (written || !fetches) && (!issued_q || shift);
   wire row_read = issue && step_q == LastStep;
   wire emits = step_q == emit_q && step_q <= StepWidth'(LastEmit);
-  wire row_t next_top = (top_q == Last) ? Top : top_q + Stride;
+
+  // Of the output rows behind this one, all with short paths: first rows of their windows, what the functions say.
+  localparam row_t Top1 = following(Top);
+  localparam row_t Top2 = following(Top1);
+  localparam row_t Top3 = following(Top2);
+  row_t top1_q, top2_q, top3_q, passed1_q, passed2_q, needed1_q, needed2_q;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -137,8 +143,15 @@ module hg_row_store #(
       emit_q          <= StepWidth'(FirstEmit);
       slot_q          <= FirstSlot;
       top_q           <= Top;
-      release_after_q <= release_after(Top);
-      need_after_q    <= need_after(Top);
+      top1_q          <= Top1;
+      top2_q          <= Top2;
+      top3_q          <= Top3;
+      passed1_q       <= passed(Top1);
+      passed2_q       <= passed(Top2);
+      needed1_q       <= needed(Top1);
+      needed2_q       <= needed(Top2);
+      release_after_q <= moved(Top == Last, passed(Top), passed(Top1), '0);
+      need_after_q    <= moved(Top == Last, needed(Top), needed(Top1), needed(Top));
       issued_q        <= 1'b0;
       room_q          <= row_t'(Slots);
       ahead_q         <= -needed(Top);
@@ -148,9 +161,16 @@ module hg_row_store #(
       if (row_read) begin
         emit_q          <= StepWidth'(FirstEmit);
         slot_q          <= further(slot_q, (top_q == Last) ? int'(Turn) : int'(SH));
-        top_q           <= next_top;
-        release_after_q <= release_after(next_top);
-        need_after_q    <= need_after(next_top);
+        top_q           <= top1_q;
+        top1_q          <= top2_q;
+        top2_q          <= top3_q;
+        top3_q          <= following(top3_q);
+        passed1_q       <= passed2_q;
+        passed2_q       <= passed(top3_q);
+        needed1_q       <= needed2_q;
+        needed2_q       <= needed(top3_q);
+        release_after_q <= moved(top1_q == Last, passed1_q, passed2_q, '0);
+        need_after_q    <= moved(top1_q == Last, needed1_q, needed2_q, needed(Top));
       end else if (issue && emits) begin
         emit_q <= emit_q + StepWidth'(SW);
       end
