@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -449,7 +450,7 @@ def _memories() -> Iterator[Design]:
     for k, (size, outputs, bits) in enumerate(((160, 12, 8), (128, 16, 6))):
         yield Design(
             f"weights_{k}", "memories", True,
-            lambda k=k, z=(size, outputs, 4), b=bits: stream_mlp(f"w{k}", z, 1600 + k, bits=b),
+            partial(stream_mlp, f"w{k}", (size, outputs, 4), 1600 + k, bits=bits),
             _options(), _fold(max_multipliers=3),
         )  # fmt: skip
     yield Design(
