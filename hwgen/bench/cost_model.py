@@ -160,7 +160,7 @@ def fitted(rows: Iterable[Measured]) -> dict[str, float]:
     weight = np.array([1 / np.sqrt(max(5, lut)) for _, lut in pairs])
     matrix = np.array([[counts.features[key] for key in features] for counts, _ in pairs]) * weight[:, None]
     wanted = np.array([lut - counts.lut for counts, lut in pairs]) * weight
-    pull = 1 / (0.5 * prior + 0.05)
+    pull = 3 / (0.5 * prior + 0.05)  # strong enough that no feature takes over another one's LUTs
     solution = lsq_linear(np.vstack([matrix, np.diag(pull)]), np.concatenate([wanted, prior * pull]), (0, np.inf)).x
     return {key: round(float(value), 3) for key, value in zip(features, solution, strict=True)}
 
