@@ -81,8 +81,9 @@ def _map(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
     ys.run_pass("select -set other A:hwgen_other", design)
     ys.run_pass("blackbox @other", design)
     scratch = Path(job["scratch"])
-    before, after = job["commands"]
-    ys.run_pass(before, design)
+    *before, after = job["commands"]
+    for command in before:
+        ys.run_pass(command, design)
     wanted = {*job["modules"], "\\" + job["top"]}
     memories = {
         str(name): [_memory(ys, cell) for cell in module.cells_.values() if str(cell.type) == "$mem_v2"]

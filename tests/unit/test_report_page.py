@@ -121,6 +121,9 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     text = read(folder)[2]
     assert "By layer: predicted" in text and "By layer: synthesized" not in text
     assert re.search(r"layer LUT FF (fc0|c1) 100", text)
+    some = [{"layer": "fc0", "LUT": 7}, {"layer": "(top)"}]  # one part of a synthesis was cut
+    change(folder, "reports/cost.json", tables=[tables[1] | {"layers": some, "total": {}, "status": "FAILED"}])
+    assert re.search(r"By layer: synthesized.*fc0 7", read(folder)[2])
     (folder / "reports" / "cost.json").unlink()
     change(folder, "reports/prediction.json", cost=data["cost"]["tables"][0])
     data, _, text = read(folder)
