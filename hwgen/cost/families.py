@@ -29,9 +29,10 @@ _GOWIN: tuple[Cut, ...] = (
     (r"RAM16S\w*", ("DI", "WAD", "WRE", "CLK"), ()),
 )
 
-ABC9 = "+&scorr;&sweep;&dc2;&dch,-f,-r;&ps;&if,{C},{W},{D},{R},-v"
-"""yosys' own script for abc9 without its last step, `&mfs`: that one takes minutes on adder graphs of 10,000 LUTs, and
-finds nothing there (8,539 LUTs with it, 8,450 without, in 41 s and 26 s)."""
+QUICK_ABC9 = "+&scorr;&sweep;&dc2;&dch,-f,-r;&ps;&if,{C},{W},{D},{R},-v"
+"""yosys' own script for abc9 without its last step, `&mfs`, for heavy modules: those are adder graphs, on which it
+takes minutes and finds nothing (8,539 LUTs with it and 8,450 without, in 41 s and 26 s). It makes multiplexers a fifth
+smaller, so that all others are mapped with it."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Family:
     memory_step: str
     cuts: tuple[Cut, ...]
 
-    def commands(self, top: str) -> tuple[str, str, str]:
-        """Return what sets up the mapper, the command up to the mapping of memories, and from there on."""
+    def commands(self, top: str, heavy: bool) -> list[str]:
+        """Return what is run up to the mapping of memories, and last what is run from there on."""
         whole = f"{self.command} -top {top}"
-        return f"scratchpad -set abc9.script {ABC9}", f"{whole} -run begin:{self.memory_step}", f"{whole} -run {self.memory_step}:check"
+        steps = [f"{whole} -run begin:{self.memory_step}", f"{whole} -run {self.memory_step}:check"]
+        return [f"scratchpad -set abc9.script {QUICK_ABC9}", *steps] if heavy else steps
 
 
 def family_of(part: Part) -> Family:

@@ -33,6 +33,9 @@ WORKER = Path(__file__).with_name("worker.py")
 WORK_A_PROCESS = 40_000
 """Work (see `worker._weight`) that one process may be given before there are more of them than cores."""
 
+HEAVY = 30_000
+"""Work from which a module is mapped with `families.QUICK_ABC9`, whatever else is in the design."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -82,7 +85,11 @@ def synthesize(folder: Path, part: Part, progress: Progress, limits: Limits | No
             instances, weights = jobs.elaborate()
         except (ProofError, OutputError) as error:
             return CostTable("synthesized", "yosys", part.name, tool, "FAILED", _reason(error, limits))
-        mapped = jobs.map_all(shares(weights, limits.processes), progress)
+        heavy = {name: weight for name, weight in weights.items() if weight > HEAVY}
+        light = {name: weight for name, weight in weights.items() if weight <= HEAVY}
+        work = [(job, True) for job in shares(heavy, limits.processes) if job]
+        work += [(job, False) for job in shares(light, limits.processes)]
+        mapped = jobs.map_all(work, progress)
     return _table(part, tool, design, instances, mapped, time.monotonic() - start)
 
 
@@ -139,12 +146,12 @@ class _Jobs:
         found = self._run("elaborate", {"task": "elaborate", "files": files})
         return found["instances"], found["weights"]
 
-    def map_all(self, jobs: Sequence[Sequence[str]], progress: Progress) -> _Mapped:
-        """Map all modules, as many jobs at once as there are processes."""
+    def map_all(self, jobs: Sequence[tuple[Sequence[str], bool]], progress: Progress) -> _Mapped:
+        """Map all modules, as many jobs at once as there are processes; each job says whether its modules are heavy."""
         mapped, done = _Mapped(), 0
         with ThreadPoolExecutor(self.limits.processes) as pool:
-            waiting = [pool.submit(self._map, f"map{k}", job) for k, job in enumerate(jobs)]
-            for job, result in zip(jobs, waiting, strict=True):
+            waiting = [pool.submit(self._map, f"map{k}", job, heavy) for k, (job, heavy) in enumerate(jobs)]
+            for (job, _), result in zip(jobs, waiting, strict=True):
                 progress(f"yosys: {done} of {len(jobs)} parts are mapped", done / len(jobs))
                 try:
                     self._read(self.scratch / result.result()[0], result.result()[1], job, mapped)
@@ -153,11 +160,11 @@ class _Jobs:
                 done += 1
         return mapped
 
-    def _map(self, name: str, modules: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    def _map(self, name: str, modules: Sequence[str], heavy: bool) -> tuple[str, dict[str, Any]]:
         job = {
             "task": "map",
             "modules": list(modules),
-            "commands": self.family.commands(self.top),
+            "commands": self.family.commands(self.top, heavy),
             "cuts": self.family.cuts,
         }
         return name, self._run(name, job)

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+KEPT, OTHER = MARKS = ("keep_hierarchy", "hwgen_other")
+"""Attributes of the modules that the top instantiates: mapped here, or by another job."""
+
 
 def main() -> None:
     """Do the job that the file named on the command line describes."""
@@ -76,9 +79,9 @@ def _map(job: dict[str, Any], ys: Any, design: Any) -> dict[str, Any]:
     modules = {str(name): module for name, module in design.modules_.items()}
     top = modules["\\" + job["top"]]
     for kind in {str(cell.type) for cell in top.cells_.values()} & set(modules):
-        mark = "\\keep_hierarchy" if kind in job["modules"] else "\\hwgen_other"
-        modules[kind].set_bool_attribute(ys.IdString(mark), True)
-    ys.run_pass("select -set other A:hwgen_other", design)
+        mark = KEPT if kind in job["modules"] else OTHER
+        modules[kind].set_bool_attribute(ys.IdString("\\" + mark), True)
+    ys.run_pass(f"select -set other A:{OTHER}", design)
     ys.run_pass("blackbox @other", design)
     scratch = Path(job["scratch"])
     *before, after = job["commands"]
@@ -104,10 +107,14 @@ def _cut(cuts: list[tuple[str, list[str] | None, list[str]]], ys: Any, design: A
     and parameters of which one must not be 0.
     """
     known = [(re.compile(pattern), ports, flags) for pattern, ports, flags in cuts]
+    parts = {str(n) for n, m in design.modules_.items() if any(m.has_attribute(ys.IdString(f"\\{a}")) for a in MARKS)}
     for module in design.modules_.values():
         if module.get_blackbox_attribute():
             continue
         for cell in list(module.cells_.values()):
+            if str(cell.type) in parts:  # what is between its ports is not known here
+                module.remove(cell)
+                continue
             kind = str(cell.type).lstrip("\\")
             for pattern, ports, flags in known:
                 if not pattern.fullmatch(kind) or (flags and not any(_set(ys, cell, flag) for flag in flags)):
