@@ -12,7 +12,7 @@ def table(report: Report, shown_folder: str) -> str:
     """Return the table; `shown_folder` is the build folder as the user would type it."""
     blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report)]
     blocks += [_folding(report), cost_block(report.cost), _rest(report)]
-    blocks.append([verdict(report, shown_folder)])
+    blocks.append([verdict(report, shown_folder) + _next(report, shown_folder)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -138,6 +138,15 @@ def _rest(report: Report) -> list[str]:
         lines.append(f" Note: {note}")
     lines.append(f" Not checked: {', '.join(report.not_checked)}")
     return lines
+
+
+def _next(report: Report, folder: str) -> str:
+    """Return the next step after a PASS: the hand-off that fits the part."""
+    if report.status != "PASS":
+        return ""
+    families = {family for t in report.cost if (family := str(t.details.get("family") or ""))}
+    target = "asic" if "asic" in families else "vivado" if all(f.startswith("xc") for f in families) else "fusesoc"
+    return f"   next: hwgen handoff {folder} --target {target}"
 
 
 def verdict(report: Report, folder: str) -> str:
