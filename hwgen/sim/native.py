@@ -46,7 +46,8 @@ class Harness:
             ``source_gap``, ``sink_stall`` (per mille of cycles), ``sink_waits`` (ready only after valid),
             ``source_pause`` (cycles a source stops once in every frame), ``pace`` (cycles between the first beats of
             frames), ``seed``, ``init_seed``, ``seconds`` and ``min_frames`` (stop at a frame's end), ``stuck`` (cycles
-            without a transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``
+            without a transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``,
+            ``wave_from`` (its first cycle), ``wave_cycles``, ``record`` (a file: every cycle of the ports)
 
         Raises
         ------
