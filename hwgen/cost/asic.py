@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.cost.buffers import MAX_FANOUT, add_buffers
 from hwgen.cost.layers import GLUE, layers_of, plain_module
 from hwgen.cost.liberty import Library, find_library
 from hwgen.cost.sdc import sdc_text
@@ -25,8 +26,6 @@ from hwgen.sim.cocotb_run import core_files
 from hwgen.tools import opensta, yosys
 
 Progress = Callable[[str, float | None], None]
-MAX_FANOUT = 16
-"""Inputs that one output drives before abc puts buffers between."""
 NO_WIRES = "before placement: no wires, no clock tree; power at OpenSTA's default activity"
 
 
@@ -132,7 +131,7 @@ def map_design(
     write_if_changed(where / f"{design['top']}.sdc", sdc_text(design, period, unit).encode())
     instances = _elaborate(where, files, str(design["top"]))
     layers = layers_of({name: plain_module(kind) for name, kind in instances.items()}, design)
-    _map(where, library, str(design["top"]), sorted(set(instances.values())), period_ns)
+    _map(where, library, design, sorted(set(instances.values())), period_ns)
     write_if_changed(stamp, json.dumps({"key": key, "layers": layers}, indent=2).encode())
     return Mapped(where, library, design, layers, period_ns)
 
@@ -164,35 +163,36 @@ def _elaborate(where: Path, files: list[Path], top: str) -> dict[str, str]:
     return {name: cell["type"] for name, cell in cells.items() if not re.match(r"\$[a-z_0-9]+$", cell["type"])}
 
 
-def _map(where: Path, library: Library, top: str, kinds: list[str], period_ns: float) -> None:
-    """Map everything to cells; modules named by yosys get names that every reader takes."""
-    target = round(period_ns * 1000)
+def _map(where: Path, library: Library, design: Mapping[str, Any], kinds: list[str], period_ns: float) -> None:
+    """Map everything to cells, with buffers; modules named by yosys get names that every reader takes."""
     optimise = "strash; &get -n; &fraig -x; &put; scorr; dc2; strash; &get -n; &dch -f; &nf -D {0}; &put; "
-    optimise += f"buffer -p -N {MAX_FANOUT}; topo; upsize -D {{0}}; dnsize -D {{0}}; stime -p\n"
-    (where / "abc.script").write_text(optimise.format(target))
+    optimise += f"buffer -N {MAX_FANOUT}; topo; upsize -D {{0}}; dnsize -D {{0}}; stime -p\n"
+    (where / "abc.script").write_text(optimise.format(round(period_ns * 1000)))
     yosys.script(
         [
             f"read_rtlil {where / 'design.il'}",
             *(f"setattr -mod -set keep_hierarchy 1 {kind}" for kind in kinds),
-            f"synth -noabc -flatten -top {top}",
+            f"synth -noabc -flatten -top {design['top']}",
             f"dfflibmap -liberty {library.path}",
             f"abc -liberty {library.path} -script {where / 'abc.script'}",
             "setundef -zero",
             "opt_clean -purge",
+            "delete t:$scopeinfo",
             "splitnets",
             "rename -enumerate",
-            f"tee -q -o {where / 'stat.json'} stat -liberty {library.path} -json",
             f"write_json {where / 'netlist.json'}",
-            f"write_verilog -noattr -noexpr -nohex -nodec -simple-lhs {where / 'netlist.v'}",
         ],
         log=where / "synth.log",
     )
-    names = {kind: f"{plain_module(kind)}_{number}" for number, kind in enumerate(kinds) if "$" in kind}
-    for name, escape in (("netlist.v", False), ("netlist.json", True), ("stat.json", False)):
-        text = (where / name).read_text()
-        for kind, plain in names.items():
-            text = text.replace(kind.replace("\\", "\\\\") if escape else kind, plain)
-        (where / name).write_text(text)
+    text = (where / "netlist.json").read_text()
+    for number, kind in enumerate(kind for kind in kinds if "$" in kind):
+        text = text.replace(kind.replace("\\", "\\\\"), f"{plain_module(kind)}_{number}")
+    document = json.loads(text)
+    add_buffers(document["modules"], library, str(design["clock"]))
+    (where / "netlist.json").write_text(json.dumps(document))
+    commands = [f"read_json {where / 'netlist.json'}"]
+    commands += [f"write_verilog -noattr -noexpr -nohex -nodec -simple-lhs {where / 'netlist.v'}"]
+    yosys.script(commands, log=where / "write.log")
 
 
 def _areas(mapped: Mapped) -> dict[str, dict[str, float]]:
@@ -204,8 +204,6 @@ def _areas(mapped: Mapped) -> dict[str, dict[str, float]]:
         layer = mapped.layers.get(name, GLUE)
         inside = modules[cell["type"]]["cells"].values() if cell["type"] in modules else [cell]
         for part in inside:
-            if part["type"] == "$scopeinfo":
-                continue
             kind = mapped.library.cells.get(part["type"])
             if kind is None:
                 raise ProofError(

@@ -139,11 +139,22 @@ class _Reader:
         for inner, cell in module["cells"].items():
             kind, wires = cell["type"], cell["connections"]
             if kind in self.modules:
-                ports = self.modules[kind]["ports"]
-                pairs = [(b, net(o)) for p, bits in wires.items() for b, o in zip(ports[p]["bits"], bits, strict=True)]
-                self.module(kind, f"{path}{inner}/", {b: o for b, o in pairs if isinstance(b, int)})
+                self.module(kind, f"{path}{inner}/", self.through(kind, {p: [net(b) for b in w] for p, w in wires.items()}))
             elif kind != "$scopeinfo":
                 self.cell(f"{path}{inner}", self.library.cells[kind], {p: net(b[0]) for p, b in wires.items() if b})
+
+    def through(self, kind: str, wires: Mapping[str, list[int]]) -> dict[int, int]:
+        """Return which net each port bit of an instance is; outputs that are a constant or an input become gates."""
+        inner: dict[int, int] = {}
+        ports = self.modules[kind]["ports"]
+        for port in sorted(wires, key=lambda p: ports[p]["direction"] == "output"):
+            for bit, outer in zip(ports[port]["bits"], wires[port], strict=True):
+                if isinstance(bit, str):
+                    if ports[port]["direction"] == "output":
+                        self.netlist.gates.append((outer, 0b10, (int(bit == "1"),)))
+                elif inner.setdefault(bit, outer) != outer:
+                    self.netlist.gates.append((outer, 0b10, (inner[bit],)))
+        return inner
 
     def cell(self, path: str, cell: Cell, wires: Mapping[str, int]) -> None:
         """Add a gate or a register."""
