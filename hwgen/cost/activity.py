@@ -15,15 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.errors import ProofError
+from hwgen.errors import HwgenError, ProofError
+from hwgen.sim.build import SLOW
 from hwgen.sim.case import Case, VerifyOptions, read_case
 from hwgen.sim.cocotb_run import core_files
 from hwgen.sim.native import build_harness
-from hwgen.sim.streams import Words, in_streams, out_streams
+from hwgen.sim.streams import Words, in_streams, out_streams, pack_frames
 
 Progress = Callable[[str, float | None], None]
 LEAST_CYCLES, MOST_CYCLES = 256, 20_000
 """Cycles that are counted: whole frames, at least one, at least the first number where that fits into the second."""
+
+LONGEST = 300_000
+"""Cycles that are simulated in all; what needs more is refused."""
+
+
+class Unrecorded(HwgenError):
+    """Recording would take too long."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,19 @@ class Activity:
 
 
 def choose_window(case: Case) -> tuple[Window, int]:
-    """Return the cycles to count, and the frames that have to be offered."""
+    """Return the cycles to count, and the frames that have to be offered.
+
+    Raises
+    ------
+    Unrecorded
+        If it would take too many cycles.
+    """
     interval = int(case.prediction["interval_cycles"])
     latency = int(case.prediction["latency_cycles"])
     counted = max(1, min(-(-LEAST_CYCLES // interval), MOST_CYCLES // interval))
     filling = -(-latency // interval) + 1
+    if (total := (filling + counted + 2) * interval + latency) > LONGEST:
+        raise Unrecorded(f"{total} cycles would have to be recorded, more than {LONGEST}")
     window = Window(filling * interval, counted * interval, float(counted))
     return window, filling + counted + 2
 
@@ -88,7 +104,9 @@ def record(folder: Path, progress: Progress | None = None) -> Activity:
     work = folder / "cost" / "activity"
     work.mkdir(parents=True, exist_ok=True)
     say("building the simulator that records what toggles", None)
-    harness = build_harness(case.design, core_files(case.design, case.files), work / "sim", trace="saif")
+    files = core_files(case.design, case.files)
+    # A few thousand cycles: compiling without optimisation takes less than it loses.
+    harness = build_harness(case.design, files, work / "sim", trace="saif", optimise=SLOW)
     say("recording what toggles", None)
     saif, ports = work / "activity.saif", work / "ports.bin"
     seen = harness.run(
@@ -108,8 +126,6 @@ def _frames(case: Case, count: int) -> tuple[Words, Words, str]:
     name = next(key for key in ("test", "random", "corners") if len(next(iter(case.vectors[key].values()))))
     stored = case.vectors[name]
     some = {key: values[np.arange(count) % len(values)] for key, values in stored.items()}
-    from hwgen.sim.streams import pack_frames
-
     outputs = pack_frames(out_streams(case.design), case.evaluate(some))
     return case.pack(some), outputs, name
 
@@ -157,17 +173,14 @@ def port_bits(design: Mapping[str, Any], ports: Words) -> dict[tuple[str, int], 
     """Return the recorded value, 0 or 1 a cycle, of every bit of every port by name and index."""
     found: dict[tuple[str, int], np.ndarray[Any, Any]] = {(str(design["reset"]), 0): ports[:, 0].astype(np.uint8)}
     at = 1
-    for way, streams in (("in", in_streams(design)), ("out", out_streams(design))):
-        for stream in streams:
-            first, second = (stream.valid, stream.ready)
-            for offset, name in ((0, first), (1, second)):
-                if name:
-                    found[(name, 0)] = ports[:, at + offset].astype(np.uint8)
-            at += 2
-            for port, words in zip(stream.ports, stream.port_words, strict=True):
-                for bit in range(port["elements"] * port["width"]):
-                    column = ports[:, at + bit // 32]
-                    found[(port["port"], bit)] = ((column >> np.uint32(bit % 32)) & 1).astype(np.uint8)
-                at += words
-        del way
+    for stream in (*in_streams(design), *out_streams(design)):
+        for offset, name in enumerate((stream.valid, stream.ready)):
+            if name:
+                found[(name, 0)] = ports[:, at + offset].astype(np.uint8)
+        at += 2
+        for port, words in zip(stream.ports, stream.port_words, strict=True):
+            for bit in range(port["elements"] * port["width"]):
+                column = ports[:, at + bit // 32]
+                found[(port["port"], bit)] = ((column >> np.uint32(bit % 32)) & 1).astype(np.uint8)
+            at += words
     return found

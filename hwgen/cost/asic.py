@@ -56,7 +56,11 @@ class Mapped:
 
 
 def asic_table(
-    folder: Path, library: str, clock_period_ns: float | None = None, progress: Progress | None = None
+    folder: Path,
+    library: str,
+    clock_period_ns: float | None = None,
+    progress: Progress | None = None,
+    timeout_s: float = yosys.SYNTHESIS_TIMEOUT_S,
 ) -> CostTable:
     """Synthesize a build folder's core for a cell library and return area, cells, worst slack and power.
 
@@ -65,6 +69,7 @@ def asic_table(
     folder : a build folder as far as the rtl stage
     library : ``osu018``, ``osu035``, or the path of a liberty
     clock_period_ns : the design's own if None
+    timeout_s : of the synthesis
 
     Raises
     ------
@@ -74,12 +79,15 @@ def asic_table(
     start = time.monotonic()
     say = progress or (lambda message, fraction: None)
     try:
-        mapped = map_design(folder, find_library(library), clock_period_ns, say)
+        mapped = map_design(folder, find_library(library), clock_period_ns, say, timeout_s)
         area = _areas(mapped)
     except (ToolMissing, ProofError) as error:
-        status = "NOT RUN" if isinstance(error, ToolMissing) else "FAILED"
-        return CostTable("asic", "yosys", library, status=status, reason=error.what)
-    tool, reason, details = f"pyosys {yosys.find()}", NO_WIRES, {"clock_period_ns": mapped.period_ns}
+        missing = isinstance(error, ToolMissing)
+        status = "NOT RUN" if missing else "FAILED"
+        known = {"missing": error.what} if missing else {}
+        return CostTable("asic", "yosys", library, status=status, reason=error.what, details=known)
+    tool, reason = f"pyosys {yosys.find()}", NO_WIRES
+    details: dict[str, Any] = {"clock_period_ns": mapped.period_ns}
     timing: dict[str, Any] = {"worst_slack_ns": None, "power_mw": None}
     try:
         say("OpenSTA: slack and power", None)
@@ -89,6 +97,7 @@ def asic_table(
         tool += f", OpenSTA {opensta.find().version}"
     except HwgenError as error:
         reason = f"slack and power are not known: {error.what}"
+        details |= {"missing": error.what} if isinstance(error, ToolMissing) else {}
     names = mapped.row_names()
     rows = [{"layer": name, **area[name]} for name in names]
     total = {key: sum(row[key] for row in rows) for key in ("cells", "FF", "area_um2")}
@@ -106,7 +115,11 @@ def asic_table(
 
 
 def map_design(
-    folder: Path, library: Library, clock_period_ns: float | None = None, progress: Progress | None = None
+    folder: Path,
+    library: Library,
+    clock_period_ns: float | None = None,
+    progress: Progress | None = None,
+    timeout_s: float = yosys.SYNTHESIS_TIMEOUT_S,
 ) -> Mapped:
     """Map the core to the library's cells, unless that has been done; return where.
 
@@ -131,7 +144,7 @@ def map_design(
     write_if_changed(where / f"{design['top']}.sdc", sdc_text(design, period, unit).encode())
     instances = _elaborate(where, files, str(design["top"]))
     layers = layers_of({name: plain_module(kind) for name, kind in instances.items()}, design)
-    _map(where, library, design, sorted(set(instances.values())), period_ns)
+    _map(where, library, design, sorted(set(instances.values())), period_ns, timeout_s)
     write_if_changed(stamp, json.dumps({"key": key, "layers": layers}, indent=2).encode())
     return Mapped(where, library, design, layers, period_ns)
 
@@ -147,7 +160,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], list[Path]]:
 
 
 def _key(files: list[Path], library: Library, period_ns: float) -> str:
-    total = hashlib.sha256(f"{yosys.find()} {library.digest} {period_ns} {MAX_FANOUT} 1".encode())
+    total = hashlib.sha256(f"{yosys.find()} {library.digest} {period_ns} {MAX_FANOUT} 2".encode())
     for path in files:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
@@ -163,7 +176,9 @@ def _elaborate(where: Path, files: list[Path], top: str) -> dict[str, str]:
     return {name: cell["type"] for name, cell in cells.items() if not re.match(r"\$[a-z_0-9]+$", cell["type"])}
 
 
-def _map(where: Path, library: Library, design: Mapping[str, Any], kinds: list[str], period_ns: float) -> None:
+def _map(
+    where: Path, library: Library, design: Mapping[str, Any], kinds: list[str], period_ns: float, timeout_s: float
+) -> None:
     """Map everything to cells, with buffers; modules named by yosys get names that every reader takes."""
     optimise = "strash; &get -n; &fraig -x; &put; scorr; dc2; strash; &get -n; &dch -f; &nf -D {0}; &put; "
     optimise += f"buffer -N {MAX_FANOUT}; topo; upsize -D {{0}}; dnsize -D {{0}}; stime -p\n"
@@ -183,6 +198,7 @@ def _map(where: Path, library: Library, design: Mapping[str, Any], kinds: list[s
             f"write_json {where / 'netlist.json'}",
         ],
         log=where / "synth.log",
+        timeout_s=timeout_s,
     )
     text = (where / "netlist.json").read_text()
     for number, kind in enumerate(kind for kind in kinds if "$" in kind):
@@ -247,7 +263,7 @@ def link(mapped: Mapped) -> list[str]:
 
 def _path(text: str, mapped: Mapped) -> dict[str, Any] | None:
     """Return start, end, delay and the layers on the way of the first path of `report_checks`."""
-    ends = re.search(r"^Startpoint: (\S+) .*?^Endpoint: (\S+) ", text, re.M | re.S)
+    ends = re.search(r"^Startpoint: (\S+)\s.*?^Endpoint: (\S+)\s", text, re.M | re.S)
     if ends is None:
         return None
     points = re.findall(r"^\s+(?:\S+\s+){2}[v^] (\S+) \(\w+\)$", text, re.M)
@@ -259,5 +275,5 @@ def _path(text: str, mapped: Mapped) -> dict[str, Any] | None:
         "to": ends.group(2),
         "layers": list(dict.fromkeys(known)) or [GLUE],
         "cells": max(len(points) - 1, 0),
-        "arrival_ns": float(arrival.group(1)) * mapped.library.time_unit_s / 1e-9 if arrival else None,
+        "arrival_ns": round(float(arrival.group(1)) * mapped.library.time_unit_s * 1e9, 4) if arrival else None,
     }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hwgen.cost.activity import Activity, port_bits, record
+from hwgen.cost.activity import Activity, Unrecorded, port_bits, record
 from hwgen.cost.asic import Mapped, link, map_design
 from hwgen.cost.fpga_energy import fpga_table
 from hwgen.cost.gates import Counts, Netlist, read_netlist, replay
@@ -66,6 +66,8 @@ def energy_table(
     except ToolMissing as error:
         details = {"missing": error.what}
         return CostTable("energy", source, device, status="NOT RUN", reason=error.what, details=details)
+    except Unrecorded as error:
+        return CostTable("energy", source, device, status="NOT RUN", reason=error.what)
     except ProofError as error:
         return CostTable("energy", source, device, status="FAILED", reason=error.what)
     document = table.to_json() | {"seconds": round(time.monotonic() - start, 1)}

@@ -6,6 +6,7 @@ also a check of the netlist: from random register values and a reset, every outp
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -67,10 +68,11 @@ def truth_table(function: str, names: tuple[str, ...]) -> int:
     Operators, strongest first: ``!`` before and ``'`` behind; ``*``, ``&`` or nothing: and; ``^``; ``+`` or ``|``: or.
     """
     full = (1 << (1 << len(names))) - 1
-    columns = {
-        name: sum(1 << i for i in range(1 << len(names)) if i >> k & 1) for k, name in enumerate(names)
-    } | {"0": 0, "1": full}
-    tokens = re.findall(r"[A-Za-z_]\w*|[01()!'*&^+|]", function) + [""]
+    columns = {name: sum(1 << i for i in range(1 << len(names)) if i >> k & 1) for k, name in enumerate(names)} | {
+        "0": 0,
+        "1": full,
+    }
+    tokens = [*re.findall(r"[A-Za-z_]\w*|[01()!'*&^+|]", function), ""]
 
     def primary(at: int) -> tuple[int, int]:
         if tokens[at] == "!":
@@ -139,7 +141,9 @@ class _Reader:
         for inner, cell in module["cells"].items():
             kind, wires = cell["type"], cell["connections"]
             if kind in self.modules:
-                self.module(kind, f"{path}{inner}/", self.through(kind, {p: [net(b) for b in w] for p, w in wires.items()}))
+                self.module(
+                    kind, f"{path}{inner}/", self.through(kind, {p: [net(b) for b in w] for p, w in wires.items()})
+                )
             elif kind != "$scopeinfo":
                 self.cell(f"{path}{inner}", self.library.cells[kind], {p: net(b[0]) for p, b in wires.items() if b})
 
@@ -165,7 +169,9 @@ class _Reader:
             raise ProofError(f"cell {cell.name} cannot be replayed: latch, set, clear, or too many inputs")
         netlist.pins += [(path, pin, wires[pin]) for pin in (*names, *cell.functions) if pin in wires]
         if cell.state:
-            direct = next((p for p, f in cell.functions.items() if f.strip("() ") == cell.state[0] and p in wires), None)
+            direct = next(
+                (p for p, f in cell.functions.items() if f.strip("() ") == cell.state[0] and p in wires), None
+            )
             state = wires[direct] if direct else netlist.new()
             if state == 0:
                 state = netlist.new()
@@ -281,8 +287,6 @@ def _rows(gates: list[tuple[int, int, tuple[int, ...]]]) -> bytes:
 def _program() -> Path:
     """Return the compiled replayer, from the cache."""
     compiler = gxx.find()
-    import hashlib
-
     key = hashlib.sha256(f"{compiler.version} {SOURCE.read_text()}".encode()).hexdigest()[:16]
     program = cache_dir() / f"gates-{key}" / "gates"
     if not program.is_file():

@@ -115,7 +115,9 @@ def read_library(path: Path, name: str) -> Library:
         raise SpecError(f"the liberty cannot be read: {error.strerror}", where=str(path)) from error
     library = _Parser(text, path).parse()
     if library.kind != "library":
-        raise SpecError("not a liberty", where=f"{path}:{library.line}", found=library.kind, expected="library (NAME) {")
+        raise SpecError(
+            "not a liberty", where=f"{path}:{library.line}", found=library.kind, expected="library (NAME) {"
+        )
     cells = {cell.name: cell for cell in (_cell(group, path) for group in library.all("cell"))}
     if not any(cell.state for cell in cells.values()):
         raise SpecError("the liberty has no flip-flop", where=str(path), found=f"{len(cells)} cells")
@@ -140,15 +142,16 @@ def _cell(group: Group, path: Path) -> Cell:
     pins = [(pin.args[0], pin) for pin in group.all("pin") if pin.args]
     functions = {pin: body.values["function"] for pin, body in pins if "function" in body.values}
     inputs = tuple(pin for pin, body in pins if body.values.get("direction") == "input")
-    plain = not group.all("latch", "statetable", "bus", "bundle") and not any("three_state" in b.values for _, b in pins)
+    plain = not group.all("latch", "statetable", "bus", "bundle") and not any(
+        "three_state" in b.values for _, b in pins
+    )
     flops = group.all("ff")
     if not flops:
         return Cell(name, area, inputs, functions, plain=plain)
-    state, body = (*flops[0].args, "", "")[:2], flops[0].values
+    first, second = (*flops[0].args, "", "")[:2]
+    state, body = (first, second), flops[0].values
     plain = plain and len(flops) == 1 and not {"clear", "preset", "clocked_on_also"} & set(body)
-    return Cell(
-        name, area, inputs, functions, state, body.get("next_state", ""), body.get("clocked_on", ""), plain
-    )
+    return Cell(name, area, inputs, functions, state, body.get("next_state", ""), body.get("clocked_on", ""), plain)
 
 
 class _Parser:
@@ -177,9 +180,8 @@ class _Parser:
             if match is None:  # only a quote that never closes gets here
                 raise self._wrong(self.text[place : place + 20].splitlines()[0], line, "a closing quote")
             token = match.group()
-            if token.startswith("/*") or not (token.isspace() or token.startswith(_SPACE)):
-                if not token.startswith("/*"):
-                    yield token, line
+            if not (token.isspace() or token.startswith(_SPACE)):
+                yield token, line
             line += token.count("\n")
             place = match.end()
         self.line = line

@@ -32,10 +32,14 @@ def sdc_text(design: Mapping[str, Any], period: float, unit: str = "ns") -> str:
     """
     inputs, outputs = ports(design)
     margin = f"{period * IO_SHARE:.6g}"
-    lines = [f"# Clock, inputs and outputs of {design['top']}. Times are in {unit}: the unit of the first library read."]
+    lines = [
+        f"# Clock, inputs and outputs of {design['top']}. Times are in {unit}: the unit of the first library read."
+    ]
     lines += [f"create_clock -name {design['clock']} -period {period:.6g} [get_ports {design['clock']}]"]
     lines += [f"set_input_delay {margin} -clock {design['clock']} [get_ports {_bus(name, design)}]" for name in inputs]
-    lines += [f"set_output_delay {margin} -clock {design['clock']} [get_ports {_bus(name, design)}]" for name in outputs]
+    lines += [
+        f"set_output_delay {margin} -clock {design['clock']} [get_ports {_bus(name, design)}]" for name in outputs
+    ]
     return "\n".join(lines) + "\n"
 
 

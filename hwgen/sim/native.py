@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.sim.build import TEMPLATES, ModelSource, Program, build
+from hwgen.sim.build import FAST, TEMPLATES, ModelSource, Program, build
 from hwgen.sim.glue import glue
 from hwgen.sim.streams import Words
 from hwgen.sim.transfers import Transfers, read_transfers
@@ -93,8 +93,10 @@ def build_harness(
     taps: bool = False,
     trace: str | None = None,
     vpi_depth: int = 0,
+    optimise: str = FAST,
 ) -> Harness:
     """Build the native bench alone."""
-    source = ModelSource(files, design["top"], ("HWGEN_TAPS",) if taps else (), trace=trace, vpi_depth=vpi_depth)
+    defines = ("HWGEN_TAPS",) if taps else ()
+    source = ModelSource(files, design["top"], defines, trace=trace, vpi_depth=vpi_depth, optimise=optimise)
     made = build(source, {"harness": harness_program(design, taps=taps, trace=trace)}, folder)
     return Harness(made["harness"], design, taps)

@@ -1,4 +1,4 @@
-"""Programs and files of Debian packages, used where they are installed, else unpacked into the cache: no root needed."""
+"""Programs and files of Debian packages: where they are installed, else unpacked into the cache, without root."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def fetch(packages: Sequence[str]) -> None:
 
 def _run(command: list[str], folder: str, hint: str) -> None:
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise ToolMissing(f"{command[0]} did not end within {FETCH_TIMEOUT_S:g} s", hint=hint) from error
     if done.returncode:
