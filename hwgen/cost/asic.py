@@ -100,7 +100,7 @@ def asic_table(
         details |= {"missing": error.what} if isinstance(error, ToolMissing) else {}
     names = mapped.row_names()
     rows = [{"layer": name, **area[name]} for name in names]
-    total = {key: sum(row[key] for row in rows) for key in ("cells", "FF", "area_um2")}
+    total = {key: sum(area[name][key] for name in names) for key in ("cells", "FF", "area_um2")}
     return CostTable(
         "asic",
         "opensta" if timing["worst_slack_ns"] is not None else "yosys",
@@ -263,16 +263,17 @@ def link(mapped: Mapped) -> list[str]:
 
 def _path(text: str, mapped: Mapped) -> dict[str, Any] | None:
     """Return start, end, delay and the layers on the way of the first path of `report_checks`."""
-    ends = re.search(r"^Startpoint: (\S+)\s.*?^Endpoint: (\S+)\s", text, re.M | re.S)
-    if ends is None:
+    start, end = (re.search(rf"^{what}: (\S+)", text, re.M) for what in ("Startpoint", "Endpoint"))
+    if start is None or end is None:
         return None
-    points = re.findall(r"^\s+(?:\S+\s+){2}[v^] (\S+) \(\w+\)$", text, re.M)
-    arrival = re.search(r"^\s+(\S+)\s+data arrival time$", text, re.M)
+    words = [line.split() for line in text.partition("data arrival time")[0].splitlines()]
+    points = [row[-2] for row in words if len(row) >= 5 and row[-3] in ("v", "^") and row[-1].startswith("(")]
+    arrival = re.search(r"^ +(\S+) +data arrival time$", text, re.M)
     instances = [point.split("/")[0] for point in points if "/" in point]
     known = [mapped.layers.get(instance, GLUE) for instance in instances]
     return {
-        "from": ends.group(1),
-        "to": ends.group(2),
+        "from": start.group(1),
+        "to": end.group(1),
         "layers": list(dict.fromkeys(known)) or [GLUE],
         "cells": max(len(points) - 1, 0),
         "arrival_ns": round(float(arrival.group(1)) * mapped.library.time_unit_s * 1e9, 4) if arrival else None,
