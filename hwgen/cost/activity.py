@@ -31,7 +31,7 @@ LONGEST = 300_000
 
 
 class Unrecorded(HwgenError):
-    """Recording would take too long."""
+    """Activity cannot be recorded: no vectors, or it would take too long."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,15 @@ def record(folder: Path, progress: Progress | None = None) -> Activity:
     ------
     ToolMissing
         Without Verilator or a C++ compiler.
+    Unrecorded
+        Without vectors, or if it would take too many cycles.
     ProofError
         If the simulation fails, or does not give what the graph gives.
     """
     say = progress or (lambda message, fraction: None)
+    absent = [name for name in ("reports/prediction.json", "tb/vectors.npz") if not (folder / name).is_file()]
+    if absent:
+        raise Unrecorded(f"nothing to record: the folder has no {' and no '.join(absent)}")
     case = read_case(folder, VerifyOptions())
     window, count = choose_window(case)
     frames, expected, vectors = _frames(case, count)

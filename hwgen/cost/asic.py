@@ -275,6 +275,6 @@ def _path(text: str, mapped: Mapped) -> dict[str, Any] | None:
         "from": start.group(1),
         "to": end.group(1),
         "layers": list(dict.fromkeys(known)) or [GLUE],
-        "cells": max(len(points) - 1, 0),
-        "arrival_ns": round(float(arrival.group(1)) * mapped.library.time_unit_s * 1e9, 4) if arrival else None,
+        "logic_levels": max(len(points) - 2, 0),
+        "ns": round(float(arrival.group(1)) * mapped.library.time_unit_s * 1e9, 4) if arrival else None,
     }

@@ -59,8 +59,9 @@ def energy_table(
             tool = opensta.find()
             if not tool.version.startswith(KNOWN):
                 raise ToolMissing(f"OpenSTA {tool.version}: energy is only known to be right with {KNOWN}x")
+            activity = record(folder, say)
             mapped = map_design(folder, library, clock_period_ns, say)
-            table = asic_energy(mapped, record(folder, say), _interval(folder), say)
+            table = asic_energy(mapped, activity, _interval(folder), say)
         else:
             table = fpga_table(folder, device, family, record(folder, say), clock_period_ns)
     except ToolMissing as error:

@@ -52,7 +52,11 @@ class Family:
     def commands(self, top: str) -> tuple[str, str, str]:
         """Return what sets up the mapper, the command up to the mapping of memories, and from there on."""
         whole = f"{self.command} -top {top}"
-        return f"scratchpad -set abc9.script {ABC9}", f"{whole} -run begin:{self.memory_step}", f"{whole} -run {self.memory_step}:check"
+        return (
+            f"scratchpad -set abc9.script {ABC9}",
+            f"{whole} -run begin:{self.memory_step}",
+            f"{whole} -run {self.memory_step}:check",
+        )
 
 
 def family_of(part: Part) -> Family:
