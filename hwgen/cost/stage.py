@@ -60,6 +60,20 @@ def _placed(folder: Path, request: CostRequest, part: Part, progress: Progress) 
     return with_fit(place(folder, part, progress, request.limits), part, folder)
 
 
+def _asic(folder: Path, request: CostRequest, part: Part, progress: Progress) -> CostTable | None:
+    if not part.asic:
+        return None
+    from hwgen.cost.asic import asic_table
+
+    return asic_table(folder, part.device, progress=progress, timeout_s=request.limits.seconds)
+
+
+def _energy(folder: Path, request: CostRequest, part: Part, progress: Progress) -> CostTable | None:
+    from hwgen.cost.energy import energy_table
+
+    return energy_table(folder, part.device if part.asic else part.name, part.family, progress=progress)
+
+
 Maker = Callable[[Path, CostRequest, Part, Progress], CostTable | None]
 
 # The tables in the order in which they are made and shown; a function returns None where its kind does not apply.
@@ -67,6 +81,8 @@ MAKERS: list[tuple[str, Maker]] = [
     ("predicted", _predicted),
     ("synthesized", _synthesized),
     ("placed", _placed),
+    ("asic", _asic),
+    ("energy", _energy),
 ]
 
 

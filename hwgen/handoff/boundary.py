@@ -51,7 +51,7 @@ class Boundary:
 
 def boundary(source: Source) -> Boundary:
     """Return the boundary of what is handed over: the AXI4-Stream wrapper, or the core with ``handshake: none``."""
-    return _wrapper(source) if source.axis is not None else _core(source)
+    return _wrapper(source) if source.axis is not None else core_boundary(source)
 
 
 def _wrapper(source: Source) -> Boundary:
@@ -74,7 +74,8 @@ def _wrapper(source: Source) -> Boundary:
     return Boundary(str(axis["top"]), tuple(ports), "aclk", "aresetn", True, streams)
 
 
-def _core(source: Source) -> Boundary:
+def core_boundary(source: Source) -> Boundary:
+    """Return the boundary of the core: valid/ready streams."""
     clock, reset = str(source.design["clock"]), str(source.design["reset"])
     ports = [Port(clock, "in", 0, clock, "CLK"), Port(reset, "in", 0, reset, "RST")]
     for way, back, streams in (("in", "out", in_streams(source.design)), ("out", "in", out_streams(source.design))):

@@ -11,6 +11,8 @@ from pathlib import Path
 from hwgen.errors import HwgenError
 from hwgen.files import FileSet
 from hwgen.folder import disk_errors
+from hwgen.handoff.asic import asic
+from hwgen.handoff.fusesoc import fusesoc
 from hwgen.handoff.pynq import pynq
 from hwgen.handoff.vitis import vitis
 from hwgen.handoff.vivado import vivado
@@ -19,6 +21,8 @@ TARGETS: dict[str, Callable[[Path], FileSet]] = {
     "vivado": vivado,
     "vitis": vitis,
     "pynq": pynq,
+    "asic": asic,
+    "fusesoc": fusesoc,
 }
 """Every target by name: from a build folder to the files of ``handoff/<target>/``."""
 

@@ -184,7 +184,7 @@ def _not_checked(evidence: dict[str, Any] | None, cost: tuple[CostTable, ...]) -
     """Return what was not checked: device cost is, once a synthesis is there; timing closure, once it is placed."""
     found = tuple((evidence or {}).get("not_checked") or ("the RTL",))
     done = {table.kind for table in cost if table.status == "DONE"}
-    known = {"device cost": {"synthesized", "asic"}, "timing closure": {"placed", "asic", "imported"}}
+    known = {"device cost": {"synthesized", "asic"}, "timing closure": {"placed", "imported"}}
     found = tuple(text for text in found if not done & known.get(text, set()))
     failed = [t for t in cost if t.status == "FAILED"]
     return found + tuple(f"{table.kind} cost ({table.reason})" for table in failed)

@@ -65,8 +65,10 @@ def _remarks(tables: Sequence[CostTable]) -> list[str]:
         lines += [f" Note: {text}" for text in table.details.get("misplaced") or ()]
         if (clock := table.details.get("clock_estimate")) is not None:
             lines.append(f" Clock: about {clock['ns']:g} ns, an estimate from depth ({clock['formula']}); not measured")
+        if table.kind in ("asic", "energy") and table.status == "DONE" and table.reason:
+            lines.append(f" {table.kind.upper() if table.kind == 'asic' else 'Energy'}: {table.reason}")
         path = table.details.get("critical_path") or {}
-        if path.get("layers") and table.total.get("fmax_mhz"):
+        if path.get("layers") and (table.total.get("fmax_mhz") or table.total.get("worst_slack_ns") is not None):
             layers = " -> ".join(path["layers"])
             lines.append(f" Critical path: {path.get('ns', 0):g} ns in {layers}, {path.get('logic_levels', 0)} levels")
     return lines

@@ -54,7 +54,7 @@ class ModelSource:
     files : SystemVerilog files in compile order
     top : the top module
     defines, parameters : as ``+define+`` and ``-G``
-    trace : {None, "fst", "vcd"}
+    trace : {None, "fst", "vcd", "saif"}
     vpi_depth : int
         Levels of hierarchy cocotb sees; 0 builds without VPI.
     """
@@ -109,6 +109,7 @@ def build(source: ModelSource, programs: Mapping[str, Program], folder: Path) ->
 
 def _verilate(source: ModelSource, tool: Verilator, objects: Path, log: Path) -> None:
     trace = {None: [], "fst": ["--trace-fst", "--trace-structs"], "vcd": ["--trace-vcd", "--trace-structs"]}
+    trace["saif"] = ["--trace-saif", "--trace-max-array", "65536", "--trace-max-width", "65536"]
     vpi = ["--vpi", "--public-depth", str(source.vpi_depth)] if source.vpi_depth else []
     command: list[str | Path] = [tool.path, "--cc", "-O3", "--output-split", "5000", "--assert", "--no-timing"]
     command += ["--x-initial", "unique", "--x-assign", "unique", "-Wno-fatal", "--prefix", PREFIX, "--Mdir", objects]

@@ -39,13 +39,13 @@ def glue(design: dict[str, Any], *, taps: bool = False, trace: str | None = None
     ----------
     taps : bool
         Read taps, streams inside and FIFO marks too: the model is built with ``HWGEN_TAPS``.
-    trace : {None, "fst", "vcd"}
-        The waveform format the model is built for.
+    trace : {None, "fst", "vcd", "saif"}
+        The waveform format the model is built for; of SAIF only the settled values before each rising edge.
     """
     sources, sinks = in_streams(design), out_streams(design)
     tapped = tap_streams(design) if taps else []
     links, fifos = (design["links"], design["fifos"]) if taps else ([], [])
-    tracer = {None: "", "fst": "VerilatedFstC", "vcd": "VerilatedVcdC"}[trace]
+    tracer = {None: "", "fst": "VerilatedFstC", "vcd": "VerilatedVcdC", "saif": "VerilatedSaifC"}[trace]
     text = ['#include "Vtop.h"', '#include "verilated.h"']
     text += [f'#include "verilated_{trace}_c.h"'] if trace else []
     text += ['#include "dut.h"', "namespace {", HELPERS, "struct Design final : Dut {"]
@@ -75,7 +75,7 @@ def glue(design: dict[str, Any], *, taps: bool = False, trace: str | None = None
         "    void trace_open(const char* path) override {",
         f"        waves = new {tracer}; top->trace(waves, 99); waves->open(path);" if trace else "        (void)path;",
         "    }",
-        f"    void trace(uint64_t time) override {{ {'waves->dump(time)' if trace else '(void)time'}; }}",
+        f"    void trace(uint64_t time) override {{ {_dump(trace)} }}",
         f"    void trace_close() override {{ {'waves->close()' if trace else ''}; }}",
         "};",
         "}  // namespace",
@@ -96,6 +96,12 @@ def glue(design: dict[str, Any], *, taps: bool = False, trace: str | None = None
         f"const unsigned dut_links = {len(links)}, dut_marks = {len(fifos)};",
     ]
     return "\n".join(line for line in text if line) + "\n"
+
+
+def _dump(trace: str | None) -> str:
+    if trace is None:
+        return "(void)time;"
+    return "if (!(time & 1)) waves->dump(time / 2);" if trace == "saif" else "waves->dump(time);"
 
 
 def _top(port: str) -> str:

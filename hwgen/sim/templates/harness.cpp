@@ -56,6 +56,7 @@ struct Source {  // offers an input stream beat by beat
     Random random;
     uint64_t frame = 0, beat = 0;           // the next to be accepted
     uint64_t resume = 0, pause_before = 0;  // a pause: its end, and the beat it comes before
+    const uint32_t* data = nullptr;         // what stands on the data port
     bool offering = false, paused = false;
     std::vector<uint64_t> stamps{};
     uint64_t begun() const { return frame + (beat > 0); }
@@ -90,6 +91,7 @@ struct Bench {
     std::vector<Source> sources;
     std::vector<Sink> sinks;
     std::vector<Tap> taps;
+    std::FILE* recording = nullptr;
     std::vector<uint64_t> reset_stamps, state;  // triples: asserted, released, the first frame afterwards
     size_t frame_words = 0, next_reset = 0;
     uint64_t cycle = 0, violation = None, violation_cycle = 0, violation_stream = 0, ended = Complete, time = 0;
@@ -127,6 +129,7 @@ struct Bench {
     bool sent(uint64_t limit) const;
     bool received() const;
     bool surplus() const;
+    void record(bool in_reset);
     void look_around();
     void save() const;
 };
@@ -180,7 +183,8 @@ void Bench::offer(Source& s, uint64_t limit) {
     // While nothing is offered, some other beat stands on the data port: it must not matter.
     const uint64_t frame = go ? s.frame % lap : s.random.next() % lap;
     const uint64_t beat = s.info.beats == 1 ? 0 : go ? s.beat : s.random.next() % s.info.beats;
-    dut->in_data(s.stream, &frames[(first + frame) * frame_words + s.offset + beat * s.info.words]);
+    s.data = &frames[(first + frame) * frame_words + s.offset + beat * s.info.words];
+    dut->in_data(s.stream, s.data);
 }
 
 void Bench::accept(Source& s) {
@@ -220,6 +224,21 @@ void Bench::sample(Tap& t) {
     dut->tap_data(t.tap, &t.words[t.words.size() - t.info.words]);
 }
 
+void Bench::record(bool in_reset) {  // one cycle: reset, then of each stream valid, ready and data
+    std::vector<uint32_t> row = {in_reset};
+    for (const Source& s : sources) {
+        row.insert(row.end(), {s.offering, dut->in_ready(s.stream)});
+        if (s.data) row.insert(row.end(), s.data, s.data + s.info.words);
+        else row.resize(row.size() + s.info.words);
+    }
+    for (Sink& s : sinks) {
+        row.insert(row.end(), {dut->out_valid(s.stream), s.take});
+        row.resize(row.size() + s.info.words);
+        dut->out_data(s.stream, &row[row.size() - s.info.words]);
+    }
+    if (std::fwrite(row.data(), 4, row.size(), recording) != row.size()) die("cannot write " + options["record"]);
+}
+
 bool Bench::sent(uint64_t limit) const {
     for (const Source& s : sources) if (s.frame < limit) return false;
     return true;
@@ -239,9 +258,13 @@ bool Bench::surplus() const {
 void Bench::run() {
     const uint64_t stuck = number("stuck", 1000000), at_least = number("min-frames", 0), tail = number("tail", 64);
     const double seconds = options.count("seconds") ? std::atof(options["seconds"].c_str()) : 1e30;
-    const bool tracing = options.count("wave"), waits = number("sink-waits", 0);  // ready only after valid
+    const bool waits = number("sink-waits", 0);  // ready only after valid
+    const uint64_t wave_from = number("wave-from", 0), wave_cycles = number("wave-cycles", Never);
+    bool tracing = options.count("wave");
     const bool tapping = !taps.empty() && tap_frame != Never;
     bool trace_open = false;
+    if (options.count("record") && !(recording = std::fopen(options["record"].c_str(), "wb")))
+        die("cannot write " + options["record"]);
     uint64_t quiet = 0;
     for (;; cycle++) {
         if (next_reset < resets.size() && !reset_left && cycle - released >= resets[next_reset])
@@ -258,7 +281,9 @@ void Bench::run() {
         for (Sink& s : sinks) s.take = !s.random.chance(stall) && (!waits || s.held), dut->out_ready(s.stream, s.take);
         dut->clock(false), dut->eval();
 
-        if (tracing && !trace_open && begun() >= tap_frame) dut->trace_open(options["wave"].c_str()), trace_open = true;
+        if (tracing && !trace_open && begun() >= tap_frame && cycle >= wave_from)
+            dut->trace_open(options["wave"].c_str()), trace_open = true;
+        if (recording) record(in_reset);
         bool moved = false;
         if (!in_reset)
             for (Source& s : sources) if (s.offering && dut->in_ready(s.stream)) accept(s), moved = true;
@@ -267,6 +292,7 @@ void Bench::run() {
         if (trace_open) dut->trace(time++);
         dut->clock(true), dut->eval();
         if (trace_open) dut->trace(time++);
+        if (trace_open && time / 2 >= wave_cycles) dut->trace_close(), trace_open = tracing = false;
         if (dut->error()) violate(Assertion);
         if (violation == Assertion) { ended = Failed; break; }
 
@@ -291,6 +317,7 @@ void Bench::run() {
         report();
     }
     if (trace_open) dut->trace_close();
+    if (recording && std::fclose(recording)) die("cannot write " + options["record"]);
 }
 
 void Bench::look_around() {  // who offers and who would take: each stream's valid (bit 0) and ready (bit 1)
