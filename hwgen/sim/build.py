@@ -78,6 +78,7 @@ def build(source: ModelSource, programs: Mapping[str, Program], folder: Path) ->
     ProofError
         If Verilator or the compiler fails, with the end of its log.
     """
+    folder = folder.resolve()  # tools run in folders of their own
     tool, compiler = verilator.find(), gxx.find()
     made = {name: folder / name for name in programs}
     key = _key(source, programs, tool, compiler)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -203,7 +204,7 @@ def test_a_wrong_bit_in_the_rtl_is_found_and_located(work: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAIL  graph and rtl disagree" in done.stdout
     assert "first layer" in done.stdout and "relu1" in done.stdout and "replay" in done.stdout
-    assert "unaffected     qkeras = graph, graph = hls_cpp: 0 mismatches" in done.stdout
+    assert re.search(r"unaffected +qkeras = graph, graph = hls_cpp.*: 0 mismatches", done.stdout)
     assert hwgen("show", "hls_projects/tiny", cwd=work).returncode == 1
     done = hwgen("build", "model.yaml", cwd=work)  # the changed file is noticed and generated again
     assert done.returncode == 0, done.stdout + done.stderr
