@@ -35,6 +35,7 @@ def energy_table(
     family: str,
     clock_period_ns: float | None = None,
     progress: Progress | None = None,
+    timeout_s: float = yosys.SYNTHESIS_TIMEOUT_S,
 ) -> CostTable:
     """Return power and energy per inference of a build folder's core on a device, frames back to back.
 
@@ -44,6 +45,7 @@ def energy_table(
     device : the part, or the cell library by name or path
     family : ``asic``, or the family of an FPGA, as ``xc7``
     clock_period_ns : the design's own if None
+    timeout_s : of the synthesis for a cell library, where the table `asic` has not done it
 
     Raises
     ------
@@ -60,7 +62,7 @@ def energy_table(
             if not tool.version.startswith(KNOWN):
                 raise ToolMissing(f"OpenSTA {tool.version}: energy is only known to be right with {KNOWN}x")
             activity = record(folder, say)
-            mapped = map_design(folder, library, clock_period_ns, say)
+            mapped = map_design(folder, library, clock_period_ns, say, timeout_s)
             table = asic_energy(mapped, activity, _interval(folder), say)
         else:
             table = fpga_table(folder, device, family, record(folder, say), clock_period_ns)

@@ -71,7 +71,8 @@ def _asic(folder: Path, request: CostRequest, part: Part, progress: Progress) ->
 def _energy(folder: Path, request: CostRequest, part: Part, progress: Progress) -> CostTable | None:
     from hwgen.cost.energy import energy_table
 
-    return energy_table(folder, part.device if part.asic else part.name, part.family, progress=progress)
+    device, seconds = (part.device if part.asic else part.name), request.limits.seconds
+    return energy_table(folder, device, part.family, progress=progress, timeout_s=seconds)
 
 
 Maker = Callable[[Path, CostRequest, Part, Progress], CostTable | None]

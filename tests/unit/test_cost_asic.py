@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cost_design import conv_graph, dense_graph
-from handoff_folder import build_folder
+from handoff_folder import build_folder, compile_bench, run_bench
 
 from hwgen.cost import activity as activity_module
 from hwgen.cost.activity import Activity, read_saif, record
@@ -364,7 +364,11 @@ def test_rtl_for_fpgas_is_not_handed_over() -> None:
         assert caught.value.where == "rtl/a.sv:2"
 
 
-def test_it_is_a_target(conv: Path) -> None:
+@pytest.mark.verilator
+def test_the_folder_proves_itself_elsewhere(conv: Path, tmp_path: Path) -> None:
     (made,) = hand_over(conv, ["asic"])
+    moved = Path(shutil.copytree(made.folder, tmp_path / "moved"))
+    code, text = run_bench(compile_bench(moved, "conv_tb", "conv_sim.f"), moved)
+    assert code == 0 and "PASS:" in text, text
     assert (made.folder / "conv.sdc").read_text().count("create_clock") == 1
     assert np.all([(made.folder / name).is_file() for name in ("config.json", "README.md", "LICENSE.txt")])
