@@ -124,6 +124,10 @@ def _features(counts: Counts, decided: Plan, op: Op, index: int, uses: list[int]
             constant_multiplier(counts, ops[op.a].width, op.const, op.width)
         case Multiply():
             multiplier(counts, ops[op.a].width, ops[op.b].width, op.width)
+        case Source() | Literal() | Align() | MulConst():
+            pass  # wires
+        case _:
+            raise TypeError(f"no cost of a {type(op).__name__}")
 
 
 def _merges(decided: Plan, operand: int, reader: int, uses: list[int]) -> bool:

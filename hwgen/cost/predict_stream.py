@@ -62,6 +62,10 @@ def count_stage(network: net.Network, stage: net.Stage) -> Counts:
             counts.add(counter=bits_of(stage.height) + bits_of(stage.width))
         case net.Upsample():
             _upsample(counts, stage, width)
+        case net.Source() | net.Sink() | net.Collect() | net.Split() | net.Reduce():
+            pass  # wires; the last three of a single beat
+        case _:
+            raise TypeError(f"no cost of a {type(stage).__name__}")
     return counts
 
 
