@@ -30,7 +30,8 @@ def run(root: Path, name: str, folder: Path, *options: str) -> dict[str, Any]:
 def build(root: Path, name: str, folder: Path, cost: bool = False) -> dict[str, Any]:
     """Build with time for every vector, however slow the machine."""
     budget = ("--set", "verify.budget_s=1200")
-    report = run(root, name, folder, *budget, *(() if cost else ("--set", "outputs.cost=false")))
+    asked = "outputs.cost_budget_s=900" if cost else "outputs.cost=false"
+    report = run(root, name, folder, *budget, "--set", asked)
     for pair in report["pairs"][:3]:
         assert pair["sets"]["random"] >= 10_000
         assert pair["sets"]["test"] == (report["test_frames"] or 0), "the whole test set is compared"
@@ -67,7 +68,7 @@ def test_digits_mlp(root: Path, tmp_path: Path) -> None:
     report = build(root, "digits_mlp", tmp_path / "out", cost=True)
     (mapped,) = (table for table in report["cost"] if table["kind"] == "synthesized")
     assert [row["layer"] for row in mapped["layers"]] == ["fc1", "fc2", "logits", "(top)"]
-    assert mapped["status"] == "FAILED" or 15_000 < mapped["total"]["LUT"] < 30_000  # FAILED: beyond its budget
+    assert mapped["status"] == "DONE" and 20_000 < mapped["total"]["LUT"] < 30_000
     assert report["accuracy"]["rtl"] == report["accuracy"]["integer"] >= 0.95
     assert report["nonzero"] <= 0.5 * report["weights"]
     for taps in (False, True):
