@@ -172,7 +172,8 @@ def show(
 def handoff(
     folder: Annotated[Path, typer.Argument(help="A build folder whose verification is PASS.", show_default=False)],
     targets: Annotated[
-        list[str], typer.Option("--target", "-t", help="vivado, vitis, pynq, asic or fusesoc (repeatable).", show_default=False)
+        list[str],
+        typer.Option("--target", "-t", help="vivado, vitis, pynq, asic or fusesoc (repeatable).", show_default=False),
     ],
     as_json: AsJson = False,
 ) -> None:
