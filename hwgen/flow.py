@@ -60,7 +60,7 @@ STAGES: list[Stage] = [
         run=stages.write_spec,
         keys=("version", "base", "model", "data", "train", "compress", "precision", "hardware", "verify", "outputs"),
         writes=("resolved.yaml",),
-        code=("spec.py", "spec_model.py"),
+        code=("spec.py", "spec_base.py", "spec_compress.py", "spec_model.py"),
     ),
     # the QKeras network, trained (or taken from a file); refuses what cannot become hardware before training
     Stage(
@@ -72,15 +72,15 @@ STAGES: list[Stage] = [
         code=("train", "fixed.py"),
         packages=(*KERAS, "scikit-learn", "mlxtend"),
     ),
-    # the same network, pruned and fine-tuned
+    # the same network, compressed and fine-tuned
     Stage(
         name="compress",
         run=stages.compress,
-        keys=(*NETWORK, *DATA, "train", "compress"),
-        files=("model.builder", "data.set", "data.npz", "data.loader"),
+        keys=(*NETWORK, *DATA, "train", "compress", "model.name", "hardware"),
+        files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights"),
         reads=("train/model.keras",),
         writes=("compress/model.keras", "reports/compress.json"),
-        code=("train", "fixed.py"),
+        code=("train", "fixed.py", "spec_compress.py", "planning.py", "cost/estimate.py"),
         packages=(*KERAS, "scikit-learn", "mlxtend"),
     ),
     # the integer graph, the HLS C++ of the same network, test vectors, and the first two agreements
@@ -111,7 +111,7 @@ STAGES: list[Stage] = [
         keys=("model.name", "hardware"),
         reads=("graph/*",),
         writes=("rtl/*", "reports/prediction.json"),
-        code=("rtl", "ir", "fixed.py"),
+        code=("rtl", "ir", "fixed.py", "planning.py"),
         packages=("alkaid", "numpy"),
     ),
     # the RTL, simulated: cycles and bits

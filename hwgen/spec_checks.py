@@ -13,6 +13,7 @@ from hwgen.cost.parts import LIBRARIES, find_part
 from hwgen.errors import NumericsError, SpecError
 from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
+from hwgen.spec_compress import STEPS
 from hwgen.spec_quantizers import quantizer_fault
 from hwgen.spec_yaml import Document
 
@@ -100,8 +101,11 @@ def _check_sources(look: _Look) -> None:
             look.document.fail(
                 "data", "a described network needs data to train on", expected="data.set, data.npz or data.loader"
             )
-        if look.has("compress.pruning"):
-            look.document.fail("compress.pruning", "pruning fine-tunes the network, which needs data", expected="data:")
+        for step in STEPS:
+            if look.has(f"compress.{step}"):
+                look.document.fail(
+                    f"compress.{step}", f"{step} fine-tunes the network, which needs data", expected="data:"
+                )
         if look.has("model.layers") and not look.has("model.input_shape"):
             look.document.fail("model.input_shape", "required without data", expected="as [16]", found=None)
         if look.has("verify.require.accuracy"):
@@ -170,7 +174,7 @@ def _check_layer_names(look: _Look) -> None:
             names[name] = index
     if not look.has("model.layers"):
         return
-    for section in ("precision.layers", "hardware.layers", "compress.pruning.layers"):
+    for section in ("precision.layers", "hardware.layers", *(f"compress.{step}.layers" for step in STEPS)):
         for name in look.table(section):
             if name not in names:
                 close = difflib.get_close_matches(name, list(names), 1)

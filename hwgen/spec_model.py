@@ -7,58 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PrivateAttr
 
-from hwgen.errors import NumericsError
-from hwgen.fixed import FixedPoint
-
-
-class Section(BaseModel):
-    """Base of the sections: frozen, no unknown keys, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _fixed_text(text: str) -> str:
-    try:
-        FixedPoint.parse(text)
-    except NumericsError as error:
-        raise PydanticCustomError("hwgen", "not a fixed-point type", {"expected": error.expected}) from error
-    return text
-
-
-def _auto_or_fixed(text: str) -> str:
-    return text if text == "auto" else _fixed_text(text)
-
-
-def _word_or_count(*words: str, least: int = 1) -> BeforeValidator:
-    """Accept one of `words` or an integer of at least `least`."""
-
-    def check(value: Any) -> Any:
-        if value in words or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-            return value
-        raise PydanticCustomError(
-            "hwgen", "wrong value", {"expected": f"{', '.join(words)}, or a whole number ≥ {least}"}
-        )
-
-    return BeforeValidator(check)
-
-
-FixedText = Annotated[str, AfterValidator(_fixed_text), Field(description="a type as fixed<8,3> or ap_ufixed<8,0>")]
-AutoOrFixed = Annotated[str, AfterValidator(_auto_or_fixed), Field(description="auto (proved), or a fixed-point type")]
-Function = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:function")]
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Shape = Annotated[list[Count], Field(min_length=1)]
+from hwgen.spec_base import AutoOrFixed, Count, FixedText, Function, Section, Shape, word_or_count
+from hwgen.spec_compress import CompressSection
 
 
 class LayerSpec(Section):
@@ -109,32 +61,6 @@ class TrainSection(Section):
     loss: str = "auto"
     metric: str = "auto"
     weights: str | None = Field(default=None, description="a .keras file used instead of training, if it is there")
-
-
-class PruningSection(Section):
-    """Magnitude pruning, scheduled during fine-tuning."""
-
-    sparsity: Fraction
-    begin_epoch: Annotated[int, Field(ge=0)] = 0
-    end_epoch: Annotated[int, Field(ge=0, description="default: 70 % of compress.epochs")] = 7
-    method: Literal["magnitude"] = "magnitude"
-    layers: dict[str, Fraction] = {}
-
-
-class CompressSection(Section):
-    """Fine-tuning after training, with pruning if asked for."""
-
-    epochs: Annotated[int, Field(ge=0)] = 10
-    pruning: PruningSection | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_end(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("pruning"), dict):
-            epochs = value.get("epochs", 10)
-            if isinstance(epochs, int) and value["pruning"].get("end_epoch", None) is None:
-                return value | {"pruning": value["pruning"] | {"end_epoch": round(0.7 * epochs)}}
-        return value
 
 
 class LayerPrecision(Section):
@@ -214,7 +140,7 @@ class RequireSection(Section):
 class VerifySection(Section):
     """How much is simulated."""
 
-    vectors: Annotated[Literal["auto", "all"] | int, _word_or_count("auto", "all")] = "auto"
+    vectors: Annotated[Literal["auto", "all"] | int, word_or_count("auto", "all")] = "auto"
     random_vectors: Count = 10000
     seed: Annotated[int, Field(ge=0)] = 0
     budget_s: Annotated[float, Field(gt=0)] = 120.0

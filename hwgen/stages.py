@@ -103,9 +103,8 @@ def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
     ErrorList
         With every such name and the nearest one that exists.
     """
-    pruning = spec.compress.pruning
     tables = [("precision", list(spec.precision.layers)), ("hardware", list(spec.hardware.layers))]
-    tables += [("compress.pruning", list(pruning.layers))] if pruning else []
+    tables += [(f"compress.{step}", list(getattr(spec.compress, step).layers)) for step in spec.compress.steps]
     errors: list[HwgenError] = []
     for section, table in tables:
         for name in table:
@@ -120,20 +119,31 @@ def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
 
 
 def compress(context: Context) -> None:
-    """Prune and fine-tune; without `compress.pruning` the network stays as it is."""
+    """Apply what `compress` asks for; without any technique the network stays as it is."""
     target = context.folder / "compress" / "model.keras"
-    report: dict[str, Any] = {"version": 1, "pruned": None, "sparsity": {}}
-    if context.spec.compress.pruning is None:
+    report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": []}
+    if not context.spec.compress.steps:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
-        from hwgen.train.prune import compress_model
+        from hwgen.train.compress import compress_model
+        from hwgen.train.compress.workshop import Workshop
         from hwgen.train.store import load_model, save_model
 
         model = load_model(context.folder / "train" / "model.keras", trust=context.trust)
-        result = compress_model(context.spec, context.data, model, context.progress)
+        shop = Workshop(context.spec, context.data, context.progress, _estimator(context.spec))
+        result = compress_model(shop, model)
         save_model(result.model, target)
-        report |= {"pruned": result.metric, "sparsity": result.sparsity}
+        report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
     context.write_json("reports/compress.json", report)
+
+
+def _estimator(spec: ModelSpec) -> Callable[[Any], Any]:
+    """Return what tells of a Keras model what it takes in hardware: lowered and planned as the build would."""
+    from hwgen.cost.estimate import estimate_plan
+    from hwgen.lower import lower_model
+    from hwgen.planning import plan_network
+
+    return lambda model: estimate_plan(plan_network(lower_model(model, spec).graph, spec))
 
 
 def lower(context: Context) -> None:
@@ -215,67 +225,35 @@ def emulated_row(
 def rtl(context: Context) -> None:
     """Generate the RTL; its predicted latency and interval are on the disk before any SystemVerilog is."""
     from hwgen.ir import load_graph
-    from hwgen.rtl import RtlOptions
-    from hwgen.tools import cache_dir
+    from hwgen.planning import plan_network
 
-    hardware = context.spec.hardware
-    options = RtlOptions(
-        clock_period_ns=hardware.clock_period_ns,
-        strategy=hardware.strategy,
-        handshake=hardware.handshake,
-        axis_bytes=hardware.axis_bytes,
-        part=hardware.part,
-        layer_strategy={name: layer.strategy for name, layer in hardware.layers.items() if layer.strategy},
-        cache=cache_dir(),
-    )
     graph = load_graph(context.folder / "graph")
-    emit = _stream if hardware.io_type == "io_stream" else _parallel
-    prediction, make_files = emit(context, graph, options)
+    parallel = context.spec.hardware.io_type == "io_parallel"
+    context.progress("sharing adders, placing registers" if parallel else "folding layers, computing every cycle", None)
+    decided = plan_network(graph, context.spec)
+    prediction, make_files = _prediction(decided)
     context.write_json("reports/prediction.json", prediction)
     context.progress("writing SystemVerilog", None)
     replace_folder(make_files(), context.folder / "rtl")
 
 
-def _parallel(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
-    """Plan unrolled hardware; return the prediction and what makes the files."""
+def _prediction(decided: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
+    """Return what is predicted of a plan, and what makes its files."""
     from hwgen.cost.predict import predict_cost
-    from hwgen.rtl import emit, plan
+    from hwgen.rtl import emit
+    from hwgen.rtl.generate import Plan
+    from hwgen.rtl.stream import emit_stream, prediction_document
 
-    context.progress("sharing adders, placing registers", None)
-    decided = plan(graph, options)
+    cost = {"cost": predict_cost(decided).to_json()}
+    if not isinstance(decided, Plan):
+        return prediction_document(decided) | cost, lambda: emit_stream(decided).files
     prediction = {
         "version": 1,
         "latency_cycles": decided.predicted.latency_cycles,
         "interval_cycles": decided.predicted.interval_cycles,
-        "clock_period_ns": options.clock_period_ns,
-        "cost": predict_cost(decided).to_json(),
+        "clock_period_ns": decided.options.clock_period_ns,
     }
-    return prediction, lambda: emit(decided).files
-
-
-def _stream(context: Context, graph: Graph, options: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
-    """Plan streaming hardware; return the prediction and what makes the files."""
-    from hwgen.cost.predict import predict_cost
-    from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream, prediction_document
-
-    context.progress("folding layers, computing every cycle", None)
-    hardware, target = context.spec.hardware, context.spec.hardware.target
-    interval, period = target.interval_cycles, hardware.clock_period_ns
-    if target.throughput_hz is not None:
-        interval = int(1e9 / (period * target.throughput_hz) * (1 + 1e-12))
-    latency = None if target.latency_us is None else int(target.latency_us * 1000 / period * (1 + 1e-12))
-    limits = [n for n in (target.max_multipliers, target.max_dsp) if n is not None]
-    request = FoldRequest(
-        reuse_factor=hardware.reuse_factor,
-        layer_reuse={name: layer.reuse_factor for name, layer in hardware.layers.items() if layer.reuse_factor},
-        interval_cycles=interval,
-        max_multipliers=min(limits, default=None),
-        strategy=hardware.strategy,
-        layer_strategy=options.layer_strategy,
-    )
-    decided = plan_stream(graph, options, request, latency)
-    prediction = prediction_document(decided) | {"cost": predict_cost(decided).to_json()}
-    return prediction, lambda: emit_stream(decided).files
+    return prediction | cost, lambda: emit(decided).files
 
 
 def verify(context: Context) -> None:

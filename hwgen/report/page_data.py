@@ -27,7 +27,7 @@ VERSION = 1
 STAGES = {
     "float": "float weights, as trained first",
     "quantized": "quantization-aware training",
-    "pruned": "after pruning",
+    "compressed": "after compression",
     "integer": "the integer graph: what the hardware computes",
     "rtl": "SystemVerilog in Verilator, every test frame",
 }

@@ -36,8 +36,12 @@ def _accuracy(report: Report) -> list[str]:
     if report.metric is None:
         return [" Accuracy            n/a: no data"]
     columns = [
-        ("float", "float"), ("quantized", "quantized"), ("pruned", "pruned"), ("integer", "integer"), ("RTL", "rtl"),
-    ]  # fmt: skip
+        ("float", "float"),
+        ("quantized", "quantized"),
+        ("compressed", "compressed"),
+        ("integer", "integer"),
+        ("RTL", "rtl"),
+    ]
     title = f" {report.metric.capitalize()} ({report.test_frames:,} test)"
     width = max(22, len(title) + 2)
     head, row = f"{title:<{width}}", " " * width

@@ -64,7 +64,7 @@ def make_folder(folder: Path, io_type: str = "io_parallel") -> Path:
     save_vectors(folder / "tb" / "vectors.npz", vectors(graph))
     reports: dict[str, Any] = {
         "train": {"metric": "accuracy", "float": 0.9, "quantized": 0.88, "data": {"name": "d", "train": 9, "test": 8}},
-        "compress": {"pruned": None, "sparsity": {name: 0.5 for name in weight_counts(graph)["layers"]}},
+        "compress": {"compressed": None, "sparsity": {name: 0.5 for name in weight_counts(graph)["layers"]}},
         "lower": {"integer": 0.875, "weights": weight_counts(graph), "notes": []},
         "prediction": prediction,
         "cost": {"version": 1, "part": "xcvu13p", "tables": [table.to_json() for table in tables(graph)]},

@@ -45,7 +45,7 @@ def report(tmp_path: Path):
     def make(evidence: dict[str, Any] | None, *overrides: str, **more: Any) -> Report:
         folder = tmp_path / "build"
         (folder / "reports").mkdir(parents=True, exist_ok=True)
-        files = {"train": TRAIN, "compress": {"pruned": 0.969}, "lower": LOWER, "prediction": PREDICTION}
+        files = {"train": TRAIN, "compress": {"compressed": 0.969}, "lower": LOWER, "prediction": PREDICTION}
         for name, value in files.items():
             (folder / "reports" / f"{name}.json").write_text(json.dumps(value))
         (folder / "reports" / "pairs.json").write_text(json.dumps({"pairs": EVIDENCE["pairs"][:2]}))

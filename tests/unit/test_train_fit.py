@@ -8,11 +8,13 @@ from train_helpers import blobs, spec_of, write_blobs
 
 from hwgen.errors import HwgenError, ModelError
 from hwgen.train.build import make_model
+from hwgen.train.compress import compress_model
+from hwgen.train.compress.masks import sparsity_of
+from hwgen.train.compress.workshop import Workshop
 from hwgen.train.data import load_data
 from hwgen.train.fit import train_model
 from hwgen.train.loop import evaluate, evaluation_batch, grid_inputs, make_task
 from hwgen.train.metrics import evaluate_outputs, metric_name, roc_auc
-from hwgen.train.prune import compress_model, sparsity_of
 
 pytestmark = pytest.mark.keras
 
@@ -40,7 +42,7 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
     for seed in (0, 0, 1):
         spec, data, model = prepared(tmp_path, pruning, {"train": {"seed": seed}})
         train_model(spec, data, model)
-        compress_model(spec, data, model)
+        compress_model(Workshop(spec, data), model)
         found.append(model.get_weights())
     assert all((a == b).all() for a, b in zip(found[0], found[1], strict=True))
     assert any((a != b).any() for a, b in zip(found[0], found[2], strict=True))
@@ -52,7 +54,7 @@ def test_pruning_is_exact_to_the_end(tmp_path):
     train_model(spec, data, model)
     assert sparsity_of(model) == {"fc1": 0, "logits": 0}
     constraints = [model.get_layer(name).kernel.constraint for name in ("fc1", "logits")]
-    result = compress_model(spec, data, model)
+    result = compress_model(Workshop(spec, data), model)
     fc1, logits = (np.asarray(model.get_layer(name).kernel) for name in ("fc1", "logits"))
     assert (fc1 == 0).sum() == round(0.6 * fc1.size) and (logits == 0).sum() == round(0.25 * logits.size)
     assert result.sparsity == {"fc1": (fc1 == 0).mean(), "logits": (logits == 0).mean()}
@@ -65,7 +67,7 @@ def test_pruning_takes_the_smallest(tmp_path):
     plan = {"epochs": 1, "pruning": {"sparsity": 0.5, "begin_epoch": 0, "end_epoch": 0}}
     spec, data, model = prepared(tmp_path, {"compress": plan, "train": {"learning_rate": 1e-9}})
     before = np.abs(np.asarray(model.get_layer("fc1").kernel))
-    compress_model(spec, data, model)
+    compress_model(Workshop(spec, data), model)
     gone = np.asarray(model.get_layer("fc1").kernel) == 0
     assert before[gone].max() < before[~gone].min()
 
@@ -73,7 +75,7 @@ def test_pruning_takes_the_smallest(tmp_path):
 def test_without_pruning_nothing_changes(tmp_path):
     spec, data, model = prepared(tmp_path)
     before = model.get_weights()
-    result = compress_model(spec, data, model)
+    result = compress_model(Workshop(spec, data), model)
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
     assert result.metric == evaluate(spec, data, model)
 
@@ -88,7 +90,8 @@ def test_without_pruning_nothing_changes(tmp_path):
 )
 def test_plans_that_cannot_be(tmp_path, plan, says):
     with pytest.raises(HwgenError, match=says) as failure:
-        compress_model(*prepared(tmp_path, {"compress": plan}))
+        spec, data, model = prepared(tmp_path, {"compress": plan})
+        compress_model(Workshop(spec, data), model)
     assert failure.value.exit_status == 2 and "model.yaml:" in str(failure.value)
 
 

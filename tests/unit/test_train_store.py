@@ -12,8 +12,8 @@ import pytest
 from train_helpers import spec_of, write_blobs
 
 from hwgen.errors import HwgenError, ModelError, OutputError
+from hwgen.train.compress.masks import sparsity_of
 from hwgen.train.inspect import peek_input_shapes, read_config, refuse_code
-from hwgen.train.prune import sparsity_of
 from hwgen.train.store import load_model, read_notes, save_model
 
 pytestmark = pytest.mark.keras

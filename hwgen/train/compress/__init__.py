@@ -1,0 +1,9 @@
+"""Compression: the techniques of `compress`, one after the other, each with fine-tuning.
+
+`compress_model` is read first: a linear function over the steps that model.yaml asks for, in the order of
+`spec_compress.STEPS` or of `compress.order`.
+"""
+
+from hwgen.train.compress.steps import CompressResult, compress_model
+
+__all__ = ["CompressResult", "compress_model"]

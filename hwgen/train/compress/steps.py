@@ -1,0 +1,78 @@
+"""The steps of `compress` as one list, and the function that applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hwgen.train.compress.masks import sparsity_of
+from hwgen.train.compress.pruning import prune
+from hwgen.train.compress.workshop import StepResult, Workshop
+from hwgen.train.loop import History
+
+if TYPE_CHECKING:
+    import keras
+
+STEP_OF: Mapping[str, Callable[[Workshop, Any], StepResult]] = {
+    "pruning": prune,
+}
+"""What applies each technique. A network in, fine-tuned in place or made anew."""
+
+
+@dataclass
+class CompressResult:
+    """A compressed network.
+
+    Parameters
+    ----------
+    sparsity : the share of weights that are exactly 0.0, by layer, of the floats
+        The integers have more zeros: small weights round to 0. Those are counted where integers are.
+    steps : a row a technique: ``{"step", "metric", "before", "after", "details", "notes", "unmet"}``
+        `before` and `after` are the hardware's figures (`Estimate`), None where nothing could tell.
+    """
+
+    model: keras.Model
+    metric: float | None
+    sparsity: dict[str, float]
+    history: History = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+
+def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
+    """Apply every technique that `compress` asks for, in its order; without any, nothing is changed.
+
+    Raises
+    ------
+    ModelError, SpecError
+        If a technique cannot be applied as asked.
+    """
+    rows: list[dict[str, Any]] = []
+    history: History = {}
+    before = _figures(shop, model) if shop.spec.compress.steps else None
+    for name in shop.spec.compress.steps:
+        result = STEP_OF[name](shop, model)
+        model, after = result.model, _figures(shop, result.model)
+        rows.append(
+            {
+                "step": name,
+                "metric": shop.metric(model),
+                "before": before,
+                "after": after,
+                "details": result.details,
+                "notes": result.notes,
+                "unmet": result.unmet,
+            }
+        )
+        for key, values in result.history.items():
+            history.setdefault(key, []).extend(values)
+        before = after
+    metric = rows[-1]["metric"] if rows else shop.metric(model)
+    return CompressResult(model, metric, sparsity_of(model), history, rows)
+
+
+def _figures(shop: Workshop, model: keras.Model) -> dict[str, Any] | None:
+    if shop.estimate is None:
+        return None
+    shop.progress("counting the hardware", None)
+    return asdict(shop.estimate(model))
