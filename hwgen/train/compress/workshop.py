@@ -101,7 +101,7 @@ class StepResult:
     ----------
     details : plain JSON values for the report: what was cut, ranks, bits, by layer
     notes : one line each, what a user should know (a layer left alone, and why)
-    unmet : ``{"key", "wanted", "found"}``: what was asked for and not reached, for exit status 3; the best found is kept
+    unmet : ``{"key", "wanted", "found"}``: what was not reached, for exit status 3; the best found is kept
     """
 
     model: keras.Model
