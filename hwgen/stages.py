@@ -74,6 +74,7 @@ def train(context: Context) -> None:
     from hwgen.train.build import make_model
     from hwgen.train.fit import train_model
     from hwgen.train.metrics import metric_name
+    from hwgen.train.robustness import check_robustness
     from hwgen.train.store import save_model
 
     spec, data = context.spec, context.data
@@ -81,6 +82,8 @@ def train(context: Context) -> None:
     model = make_model(spec, data, trust=context.trust)
     check_named_layers(spec, [layer.name for layer in model.layers])
     check_model(model, spec)
+    if data is not None:
+        check_robustness(spec, data)
     result = train_model(spec, data, model, context.progress, retrain=context.retrain)
     save_model(result.model, context.folder / "train" / "model.keras")
     report = {
@@ -135,6 +138,23 @@ def compress(context: Context) -> None:
         save_model(result.model, target)
         report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
     context.write_json("reports/compress.json", report)
+    _robustness(context)
+
+
+def _robustness(context: Context) -> None:
+    """Write reports/robustness.json if `verify.robustness` asks for it; one of an earlier build goes."""
+    spec, folder = context.spec, context.folder
+    (folder / "reports" / "robustness.json").unlink(missing_ok=True)
+    if spec.verify.robustness is None or context.data is None:
+        return
+    from hwgen.train.robustness import measure_robustness
+    from hwgen.train.store import load_model
+
+    before = load_model(folder / "train" / "model.keras", trust=context.trust)
+    after = load_model(folder / "compress" / "model.keras", trust=context.trust) if spec.compress.steps else None
+    context.write_json(
+        "reports/robustness.json", measure_robustness(spec, context.data, before, after, context.progress)
+    )
 
 
 def _estimator(spec: ModelSpec) -> Callable[[Any], Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import hwgen
 from hwgen.cost.table import KINDS, CostTable
+from hwgen.report.robustness import read_robustness
 from hwgen.spec import ModelSpec
 
 PAIRS = (("qkeras", "graph"), ("graph", "hls_cpp"), ("graph", "rtl"), ("graph", "netlist"), ("graph", "emulator"))
@@ -90,6 +91,7 @@ class Report:
     notes: tuple[str, ...]
     stages: dict[str, float | None]
     cost: tuple[CostTable, ...] = ()
+    robustness: dict[str, Any] | None = None
 
     @property
     def exit_status(self) -> int:
@@ -171,6 +173,7 @@ def collect(
         notes=tuple(lowered.get("notes") or ()),
         stages=dict(stages),
         cost=cost,
+        robustness=read_robustness(folder) if spec.verify.robustness is not None else None,
     )
 
 
