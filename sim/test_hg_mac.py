@@ -30,6 +30,10 @@ SHAPES = [
         (0, 9, 1, 1, 3, 8, 1, 8, 22),
         (0, 3, 2, 3, 2, 5, 0, 7, 20),
         (0, 2, 4, 2, 1, 4, 1, 4, 14),
+        (1, 2, 1, 2, 2, 6, 1, 6, 16),  # two steps, three steps: the weights asked for two ahead
+        (1, 1, 2, 5, 1, 6, 0, 6, 16),
+        (1, 3, 1, 2, 2, 6, 1, 6, 16),
+        (0, 1, 3, 1, 2, 6, 1, 6, 16),
     ]
 ]
 
@@ -82,4 +86,4 @@ async def resets(dut: Any) -> None:
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_mac(tmp_path: Path) -> None:
-    run_engine(tmp_path, "hg_mac", __name__, SHAPES, Mac, ["hg_dot"])
+    run_engine(tmp_path, "hg_mac", __name__, SHAPES, Mac, ["hg_dot", "hg_delay"])

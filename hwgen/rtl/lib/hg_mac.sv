@@ -10,7 +10,7 @@
 // Firing rule: with an item and credit_i (its results have room), when idle or in the last of the T = Steps*Groups
 // steps. Fired in cycle f, step s runs in cycle f + 1 + s, and the result of group g stands on out_data_o with
 // out_valid_o, for one cycle, in cycle f + (g + 1)*Steps + L with L = 2 + ceil(log4(Products)). Nothing stops it.
-// The memories answer one cycle after their address: step s to rom_addr_o = s, group g to bias_addr_o = g.
+// The memories answer two cycles after their address: step s to rom_addr_o = s, group g to bias_addr_o = g.
 module hg_mac #(
     parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
     parameter bit          InSigned     = 1'b1,  // whether operands are signed
@@ -58,35 +58,39 @@ module hg_mac #(
 
   // ---- control: which step runs in this cycle ----
   logic                  busy_q;
-  logic [AddrWidth-1:0]  step_q;
   logic [SubWidth-1:0]   sub_q;    // step within its group
   logic [GroupWidth-1:0] group_q;
 
-  wire last = step_q == AddrWidth'(T - 1);
   wire last_sub = sub_q == SubWidth'(Steps - 1);
   wire last_group = group_q == GroupWidth'(Groups - 1);
-  wire idle = !busy_q || last;
+  wire idle = !busy_q || (last_sub && last_group);
+  wire [GroupWidth-1:0] next_group = (rst_i || idle) ? '0 : last_sub ? group_q + 1'b1 : group_q;
 
   assign in_ready_o = credit_i && idle && !rst_i;
   assign fire_o     = in_valid_i && in_ready_o;
-  assign rom_addr_o = idle ? '0 : step_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
+    group_q <= next_group;
     if (rst_i) begin
-      busy_q  <= 1'b0;
-      step_q  <= '0;
-      sub_q   <= '0;
-      group_q <= '0;
+      busy_q <= 1'b0;
+      sub_q  <= '0;
     end else if (idle) begin
-      busy_q  <= fire_o;
-      step_q  <= '0;
-      sub_q   <= '0;
-      group_q <= '0;
+      busy_q <= fire_o;
+      sub_q  <= '0;
     end else begin
-      step_q <= step_q + 1'b1;
-      sub_q  <= last_sub ? '0 : sub_q + 1'b1;
-      if (last_sub) group_q <= last_group ? '0 : group_q + 1'b1;
+      sub_q <= last_sub ? '0 : sub_q + 1'b1;
     end
+  end
+
+  // ---- weights: asked for two steps ahead; step 0 also while nothing runs, so that only bit 0 depends on the fire ----
+  logic [AddrWidth-1:0] ahead_q;
+
+  assign rom_addr_o = rst_i ? '0 : ahead_q | AddrWidth'(fire_o && T > 1);
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) ahead_q <= '0;
+    else if (fire_o) ahead_q <= AddrWidth'(T > 2 ? 2 : 0);
+    else if (ahead_q != '0) ahead_q <= ahead_q == AddrWidth'(T - 1) ? '0 : ahead_q + 1'b1;
   end
 
   // ---- operands: the lowest slice belongs to the step; the register turns by one slice a step ----
@@ -119,15 +123,16 @@ module hg_mac #(
   end
 
   if (Levels == 0) begin : g_bias_now
-    assign bias_addr_o = group_q;
+    assign bias_addr_o = next_group;
   end else begin : g_bias_later
-    logic [Levels*GroupWidth-1:0] groups_q;
-    if (Levels == 1) begin : g_one
-      always_ff @(posedge clk_i) groups_q <= group_q;
-    end else begin : g_more
-      always_ff @(posedge clk_i) groups_q <= {groups_q[(Levels-1)*GroupWidth-1:0], group_q};
-    end
-    assign bias_addr_o = groups_q[Levels*GroupWidth-1-:GroupWidth];
+    hg_delay #(
+        .Width (GroupWidth),
+        .Cycles(Levels - 1)
+    ) u_group (
+        .clk_i(clk_i),
+        .x_i  (group_q),
+        .y_o  (bias_addr_o)
+    );
   end
 
   // ---- lanes ----
