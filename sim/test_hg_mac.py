@@ -58,7 +58,7 @@ class Mac:
         self.out_width, self.bias_width = p["Lanes"] * p["AccWidth"], p["Lanes"] * bias_bits
         self.word_width = p["Lanes"] * p["Products"] * p["WeightWidth"]
         levels = next(n for n in range(9) if 4**n >= p["Products"])
-        self.offsets = [(g + 1) * p["Steps"] + 2 + levels for g in range(p["Groups"])]
+        self.offsets = [(g + 1) * p["Steps"] + 2 + (self.cycles > 1) + levels for g in range(p["Groups"])]
 
     def results(self, item: int) -> list[int]:
         p, width = self.p, self.p["InWidth"]

@@ -147,17 +147,19 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     steps, groups, products, lanes = stage.steps, stage.groups, stage.products, stage.lanes
     cycles, acc = stage.cycles, stage.acc.width
     levels = (bits_of(products) + 1) // 2
+    ahead = levels + (cycles > 1)
     step_bits, sub_bits, group_bits = bits_of(cycles), bits_of(steps), bits_of(groups)
     turns = steps if stage.shared else cycles
     elements = len(stage.select) if turns > 1 else int((stage.select >= 0).sum())
     counts.ff += elements * source.width
+    counts.ff += elements // turns * source.width if cycles > 1 else 0
     if turns > 1:
         counts.add(rotate=elements * source.width)
-    counts.ff += 1 + step_bits + sub_bits + group_bits + (levels + 1) + 1
+    counts.ff += 1 + step_bits + sub_bits + group_bits + (ahead + 1) + 1
     counts.add(mac=1, counter=step_bits + sub_bits + group_bits)
     if steps > 1:
-        shift_registers(counts, {levels + 1}, 2)
-    shift_registers(counts, {levels if groups <= SHALLOW else max(levels - 1, 0)}, group_bits)
+        shift_registers(counts, {ahead + 1}, 2)
+    shift_registers(counts, {ahead if groups <= SHALLOW else max(ahead - 1, 0)}, group_bits)
     rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2)
     counts.ff += step_bits if cycles <= SHALLOW else 0
     rom(counts, stage.bias, signed_width(stage.bias), cycles=2)

@@ -9,7 +9,8 @@
 //
 // Firing rule: with an item and credit_i (its results have room), when idle or in the last of the T = Steps*Groups
 // steps. Fired in cycle f, step s runs in cycle f + 1 + s, and the result of group g stands on out_data_o with
-// out_valid_o, for one cycle, in cycle f + (g + 1)*Steps + L with L = 2 + ceil(log4(Products)). Nothing stops it.
+// out_valid_o, for one cycle, in cycle f + (g + 1)*Steps + L with L = 2 + ceil(log4(Products)) and one more if T > 1,
+// for a register between the operands and the multipliers. Nothing stops it.
 // The memories answer two cycles after their address: step s to rom_addr_o = s, group g to bias_addr_o = g.
 module hg_mac #(
     parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
@@ -46,6 +47,7 @@ module hg_mac #(
 );
 
   localparam int unsigned Levels = ($clog2(Products) + 1) / 2;
+  localparam int unsigned Ahead = Levels + (T > 1 ? 1 : 0);  // registers beside valid_q[0]: operands, sums
   localparam int unsigned StepBits = Slice * InWidth;
   localparam int unsigned SubWidth = Steps > 1 ? $clog2(Steps) : 1;
 
@@ -82,15 +84,18 @@ module hg_mac #(
     end
   end
 
-  // ---- weights: asked for two steps ahead; step 0 also while nothing runs, so that only bit 0 depends on the fire ----
-  logic [AddrWidth-1:0] ahead_q;
+  // ---- weights: asked for in the cycle before their step, and multiplied in the cycle after it ----
+  if (T == 1) begin : g_one_word
+    assign rom_addr_o = '0;
+  end else begin : g_words
+    logic [AddrWidth-1:0] next_q;  // 0 while nothing runs, and in the last step
 
-  assign rom_addr_o = rst_i ? '0 : ahead_q | AddrWidth'(fire_o && T > 1);
-
-  always_ff @(posedge clk_i) begin
-    if (rst_i) ahead_q <= '0;
-    else if (fire_o) ahead_q <= AddrWidth'(T > 2 ? 2 : 0);
-    else if (ahead_q != '0) ahead_q <= ahead_q == AddrWidth'(T - 1) ? '0 : ahead_q + 1'b1;
+    always_ff @(posedge clk_i) begin
+      if (rst_i) next_q <= '0;
+      else if (fire_o) next_q <= AddrWidth'(1);
+      else if (next_q != '0) next_q <= next_q == AddrWidth'(T - 1) ? '0 : next_q + 1'b1;
+    end
+    assign rom_addr_o = next_q;
   end
 
   // ---- operands: the lowest slice belongs to the step; the register turns by one slice a step ----
@@ -105,29 +110,39 @@ module hg_mac #(
     end
   end
 
+  wire [StepBits-1:0] x;
+
+  if (T == 1) begin : g_at_once
+    assign x = hold_q;
+  end else begin : g_operand
+    logic [StepBits-1:0] x_q;
+    always_ff @(posedge clk_i) x_q <= hold_q[StepBits-1:0];
+    assign x = x_q;
+  end
+
   // ---- what travels beside the products: a step ran, it was its group's first, its last ----
-  logic [Levels:0] valid_q;
-  logic [Levels:0] first_q;
-  logic [Levels:0] final_q;
+  logic [Ahead:0] valid_q;
+  logic [Ahead:0] first_q;
+  logic [Ahead:0] final_q;
 
   always_ff @(posedge clk_i) begin
     valid_q[0] <= busy_q && !rst_i;
     first_q[0] <= sub_q == '0;
     final_q[0] <= last_sub;
-    for (int unsigned k = 1; k <= Levels; k++) begin
+    for (int unsigned k = 1; k <= Ahead; k++) begin
       valid_q[k] <= valid_q[k-1] && !rst_i;
       first_q[k] <= first_q[k-1];
       final_q[k] <= final_q[k-1];
     end
-    out_valid_o <= valid_q[Levels] && final_q[Levels] && !rst_i;
+    out_valid_o <= valid_q[Ahead] && final_q[Ahead] && !rst_i;
   end
 
-  if (Levels == 0) begin : g_bias_now
+  if (Ahead == 0) begin : g_bias_now
     assign bias_addr_o = next_group;
   end else begin : g_bias_later
     hg_delay #(
         .Width (GroupWidth),
-        .Cycles(Levels - 1)
+        .Cycles(Ahead - 1)
     ) u_group (
         .clk_i(clk_i),
         .x_i  (group_q),
@@ -150,13 +165,13 @@ module hg_mac #(
         .OutWidth   (AccWidth)
     ) u_dot (
         .clk_i(clk_i),
-        .x_i  (hold_q[From+:Products*InWidth]),
+        .x_i  (x[From+:Products*InWidth]),
         .w_i  (weight_i[l*Products*WeightWidth+:Products*WeightWidth]),
         .y_o  (dot)
     );
 
     always_ff @(posedge clk_i) begin
-      if (valid_q[Levels]) acc_q <= (first_q[Levels] ? bias : acc_q) + (dot <<< ProductShift);
+      if (valid_q[Ahead]) acc_q <= (first_q[Ahead] ? bias : acc_q) + (dot <<< ProductShift);
     end
     assign out_data_o[l*AccWidth+:AccWidth] = acc_q;
   end
