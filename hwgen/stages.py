@@ -300,7 +300,7 @@ def verify(context: Context) -> None:
 
 def cost(context: Context) -> None:
     """Predict, synthesize, place and route for `hardware.part`, each in its table; not for a design that failed."""
-    from hwgen.cost.stage import COST, CostRequest, cost_tables, missing_tool, write_cost
+    from hwgen.cost.stage import COST, CostRequest, cost_tables, finished, missing_tool, write_cost
     from hwgen.cost.synth import Limits
 
     spec, folder = context.spec, context.folder
@@ -313,8 +313,9 @@ def cost(context: Context) -> None:
     request = CostRequest(spec.part_path, () if spec.outputs.cost else ("predicted",), limits)
     tables = cost_tables(folder, request, context.progress)
     write_cost(folder, spec.part_path, tables)
+    context.complete = finished(tables)
     if (missing := missing_tool(tables)) is not None:
-        context.complete, context.missing = False, context.missing or ToolMissing(missing)
+        context.missing = context.missing or ToolMissing(missing)
 
 
 def handoff(context: Context) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import hwgen
+from hwgen.cost.parts import find_part
 from hwgen.cost.table import KINDS, CostTable
 from hwgen.report.robustness import read_robustness
 from hwgen.spec import ModelSpec
@@ -143,7 +144,7 @@ def collect(
         if row.get("unmet")
     )
     cost = _cost(folder, prediction, "cost" in stages or bool(missing))
-    status, reason = _status(evidence, missing, requirements, last, cost)
+    status, reason = _status(evidence, missing, requirements, last, _asked(spec, cost))
     weights = lowered.get("weights") or {}
     return Report(
         name=spec.model.name,
@@ -186,6 +187,12 @@ def _cost(folder: Path, prediction: Mapping[str, Any], ran: bool) -> tuple[CostT
             with contextlib.suppress(TypeError, ValueError):  # the report says that it cannot be read
                 tables.append(CostTable.from_json(row))
     return tuple(tables)
+
+
+def _asked(spec: ModelSpec, cost: tuple[CostTable, ...]) -> list[CostTable]:
+    """Return the tables of the build's own part; ``hwgen cost --part`` may have added those of others."""
+    part = find_part(spec.part_path)
+    return [table for table in cost if table.device in (part.name, part.device)]
 
 
 def _not_checked(evidence: dict[str, Any] | None, cost: tuple[CostTable, ...]) -> tuple[str, ...]:
@@ -288,7 +295,7 @@ def _status(
     missing: str | None,
     requirements: tuple[Requirement, ...],
     last: str | None,
-    cost: tuple[CostTable, ...],
+    cost: Sequence[CostTable],
 ) -> tuple[str, str | None]:
     """Return the status and, if it is not PASS, why."""
     if evidence is not None and evidence.get("status") == "FAIL":
@@ -306,6 +313,10 @@ def _status(
     short = [f"{table.device} is too small: {', '.join(lines)}" for table in cost if (lines := _short(table))]
     if short:
         return "UNMET", short[0]
+    failed = [f"{table.kind}: {table.reason}" for table in cost if table.status == "FAILED"]
+    if failed:
+        why = "; ".join(failed)
+        return "NOT RUN", f"verified, but the cost stage did not finish ({why}); all other results are kept"
     return "PASS", None
 
 

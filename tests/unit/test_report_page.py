@@ -147,9 +147,9 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "NOT RUN" in text and "nextpnr-ecp5 is not installed" in text
     assert "layer kind bits" in text and "fc0 LUT RAM 4,096" in text and "fc1 block RAM –" in text
     assert "utilization LUT 0.25 FF –" in text and "limit fc1" in text and "misplaced none" in text
-    assert "Synthesized, xcup: the critical path, 7.5 ns, runs through fc0, fc1" in text
+    assert "Synthesized, xcup: critical path: 7.5 ns in fc0 -> fc1" in text
     assert "Synthesized, xcup: too small: 12 LUT" in text and "would fit: reuse_factor 4" in text
-    assert "clock about 7.05 ns, an estimate (17 levels x 0.4 ns); not measured" in text
+    assert "clock: about 7.05 ns, an estimate from depth (17 levels x 0.4 ns); not measured" in text
     tables = data["cost"]["tables"]
     change(folder, "reports/cost.json", tables=[tables[2], tables[1] | {"layers": [{"layer": "fc0"}]}, tables[0]])
     text = read(folder)[2]
