@@ -111,7 +111,7 @@ STAGES: list[Stage] = [
         keys=("model.name", "hardware"),
         reads=("graph/*",),
         writes=("rtl/*", "reports/prediction.json"),
-        code=("rtl", "ir", "fixed.py", "planning.py"),
+        code=("rtl", "ir", "fixed.py", "planning.py", "cost/estimate.py"),
         packages=("alkaid", "numpy"),
     ),
     # the RTL, simulated: cycles and bits

@@ -10,7 +10,7 @@ import difflib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -259,12 +259,13 @@ def rtl(context: Context) -> None:
 
 def _prediction(decided: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
     """Return what is predicted of a plan, and what makes its files."""
+    from hwgen.cost.estimate import estimate_plan
     from hwgen.cost.predict import predict_cost
     from hwgen.rtl import emit
     from hwgen.rtl.generate import Plan
     from hwgen.rtl.stream import emit_stream, prediction_document
 
-    cost = {"cost": predict_cost(decided).to_json()}
+    cost = {"cost": predict_cost(decided).to_json(), "estimate": asdict(estimate_plan(decided))}
     if not isinstance(decided, Plan):
         return prediction_document(decided) | cost, lambda: emit_stream(decided).files
     prediction = {

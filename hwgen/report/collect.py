@@ -138,11 +138,6 @@ def collect(
         accuracy["integer"] if _whole_test(next(p for p in pairs if p.b == "rtl"), data.get("test")) else None
     )
     requirements = tuple(_requirements(spec, accuracy, latency, interval))
-    requirements += tuple(
-        Requirement(row["unmet"]["key"], row["unmet"]["wanted"], row["unmet"]["found"], False)
-        for row in compressed.get("steps") or ()
-        if row.get("unmet")
-    )
     cost = _cost(folder, prediction, "cost" in stages or bool(missing))
     status, reason = _status(evidence, missing, requirements, last, _asked(spec, cost))
     weights = lowered.get("weights") or {}
