@@ -30,7 +30,8 @@ class BuildResult:
 
     Parameters
     ----------
-    status : "PASS", "FAIL", "UNMET" (a requirement), "NOT RUN" (a tool is missing) or "PARTIAL" (stopped by `to_stage`)
+    status : "PASS", "FAIL", "UNMET" (a requirement), "NOT RUN" (a tool is missing or did not finish) or "PARTIAL"
+        (stopped by `to_stage`)
     exit_status : what the command line would return
     folder : the build folder
     report : every figure of the table

@@ -150,6 +150,27 @@ def cost(
 
 
 @app.command()
+def compare(
+    targets: Annotated[
+        list[Path],
+        typer.Argument(help="model.yaml files, built if they are not; or build folders.", show_default=False),
+    ],
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put builds side by side: accuracy, time, memory, multipliers, cost; each with its ratio to the first."""
+    with _reported(None):
+        from hwgen.compare import compare as side_by_side
+        from hwgen.report.progress import Screen, Silent
+
+        with Silent() if quiet or as_json else Screen() as screen:
+            found = side_by_side(targets, screen)
+        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+        if found.exit_status:
+            raise typer.Exit(found.exit_status)
+
+
+@app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="A build folder.")],
     html: Annotated[bool, typer.Option("--html", help="Open report.html in a browser; print its path.")] = False,

@@ -17,6 +17,7 @@ import hwgen
 from hwgen.files import file_digest
 from hwgen.spec import ModelSpec
 from hwgen.spec_checks import find_module
+from hwgen.spec_robustness import is_reference
 
 PACKAGE = Path(hwgen.__file__).parent
 BUILT = {".so", ".o", ".d", ".pyc"}
@@ -53,7 +54,7 @@ def input_digest(spec: ModelSpec, key: str) -> str | None:
     name = spec_slice(spec, key) if key != "train.weights" else spec.train.weights
     if name is None:
         return None
-    if key in ("model.builder", "data.loader"):
+    if key in ("model.builder", "data.loader") or (key == "verify.robustness.shifted" and is_reference(str(name))):
         return _module_digest(str(name).partition(":")[0], spec.base_dir)
     if key == "data.set":
         from hwgen.train.data.places import files_of  # NumPy, which --help does without

@@ -60,7 +60,7 @@ STAGES: list[Stage] = [
         run=stages.write_spec,
         keys=("version", "base", "model", "data", "train", "compress", "precision", "hardware", "verify", "outputs"),
         writes=("resolved.yaml",),
-        code=("spec.py", "spec_base.py", "spec_compress.py", "spec_model.py"),
+        code=("spec.py", "spec_base.py", "spec_compress.py", "spec_model.py", "spec_robustness.py"),
     ),
     # the QKeras network, trained (or taken from a file); refuses what cannot become hardware before training
     Stage(
@@ -76,11 +76,11 @@ STAGES: list[Stage] = [
     Stage(
         name="compress",
         run=stages.compress,
-        keys=(*NETWORK, *DATA, "train", "compress", "model.name", "hardware"),
-        files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights"),
+        keys=(*NETWORK, *DATA, "train", "compress", "model.name", "hardware", "verify.robustness"),
+        files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights", "verify.robustness.shifted"),
         reads=("train/model.keras",),
-        writes=("compress/model.keras", "reports/compress.json"),
-        code=("train", "fixed.py", "spec_compress.py", "planning.py", "cost/estimate.py"),
+        writes=("compress/model.keras", "reports/compress.json", "reports/robustness.json"),
+        code=("train", "fixed.py", "spec_compress.py", "spec_robustness.py", "planning.py", "cost/estimate.py"),
         packages=(*KERAS, "scikit-learn", "mlxtend"),
     ),
     # the integer graph, the HLS C++ of the same network, test vectors, and the first two agreements
@@ -111,7 +111,7 @@ STAGES: list[Stage] = [
         keys=("model.name", "hardware"),
         reads=("graph/*",),
         writes=("rtl/*", "reports/prediction.json"),
-        code=("rtl", "ir", "fixed.py", "planning.py"),
+        code=("rtl", "ir", "fixed.py", "planning.py", "cost/estimate.py"),
         packages=("alkaid", "numpy"),
     ),
     # the RTL, simulated: cycles and bits

@@ -15,6 +15,7 @@ from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
 from hwgen.spec_compress import STEPS
 from hwgen.spec_quantizers import quantizer_fault
+from hwgen.spec_robustness import is_reference
 from hwgen.spec_yaml import Document
 
 SOURCES = {"model": ("layers", "builder", "file"), "data": ("set", "npz", "loader")}
@@ -108,6 +109,8 @@ def _check_sources(look: _Look) -> None:
                 )
         if look.has("model.layers") and not look.has("model.input_shape"):
             look.document.fail("model.input_shape", "required without data", expected="as [16]", found=None)
+        if look.get("verify.robustness") is not None:
+            look.document.fail("verify.robustness", "robustness cannot be measured without data", expected="data:")
         if look.has("verify.require.accuracy"):
             look.document.fail("verify.require.accuracy", "accuracy cannot be measured without data", expected="data:")
     for key in ("weight", "bias", "activation"):
@@ -129,7 +132,12 @@ def _check_files(look: _Look, folder: Path) -> None:
             close = difflib.get_close_matches(Path(name).name, [p.name for p in near if p.is_file()], 1)
             hint = f"did you mean {Path(name).with_name(close[0])}?" if close else "paths are relative to the YAML file"
             look.document.fail(key, f"the {what} {state}", expected=expected, hint=hint)
-    for key in ("model.builder", "data.loader"):
+    shifted = look.get("verify.robustness.shifted")
+    if isinstance(shifted, str) and not is_reference(shifted) and not (base / shifted).is_file():
+        state, expected = _not_a_file(base / shifted, model=False)
+        hint = "or a function that returns x, y: package.module:function"
+        look.document.fail("verify.robustness.shifted", f"the data file {state}", expected=expected, hint=hint)
+    for key in ("model.builder", "data.loader", "verify.robustness.shifted"):
         text = look.get(key)
         module = (
             text.partition(":")[0] if isinstance(text, str) and re.fullmatch(r"[A-Za-z_][\w.]*:\w+", text) else None

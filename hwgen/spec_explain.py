@@ -94,7 +94,7 @@ def _field_schema(root: type[BaseModel], location: tuple[str | int, ...]) -> dic
     for step in location:
         at = _dereference(at, schema)
         if isinstance(step, int):
-            at = at.get("items", {})
+            at = next((option["items"] for option in (at, *at.get("anyOf", ())) if "items" in option), {})
         elif step in at.get("properties", {}):
             at = at["properties"][step]
         else:

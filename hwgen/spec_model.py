@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from hwgen.spec_base import AutoOrFixed, Count, FixedText, Function, Section, Shape, word_or_count
 from hwgen.spec_compress import CompressSection
+from hwgen.spec_robustness import RobustnessSection
 
 
 class LayerSpec(Section):
@@ -147,6 +148,7 @@ class VerifySection(Section):
     stalls: bool = True
     waves: Literal["on_failure", "always", "never"] = "on_failure"
     netlist: Literal["auto"] | bool = "auto"
+    robustness: RobustnessSection | None = Field(default=None, description="the metric on disturbed test samples")
     require: RequireSection = RequireSection()
 
 

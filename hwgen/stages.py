@@ -10,7 +10,7 @@ import difflib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,7 @@ def train(context: Context) -> None:
     from hwgen.train.build import make_model
     from hwgen.train.fit import train_model
     from hwgen.train.metrics import metric_name
+    from hwgen.train.robustness import check_robustness
     from hwgen.train.store import save_model
 
     spec, data = context.spec, context.data
@@ -81,6 +82,8 @@ def train(context: Context) -> None:
     model = make_model(spec, data, trust=context.trust)
     check_named_layers(spec, [layer.name for layer in model.layers])
     check_model(model, spec)
+    if data is not None:
+        check_robustness(spec, data)
     result = train_model(spec, data, model, context.progress, retrain=context.retrain)
     save_model(result.model, context.folder / "train" / "model.keras")
     report = {
@@ -135,6 +138,23 @@ def compress(context: Context) -> None:
         save_model(result.model, target)
         report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
     context.write_json("reports/compress.json", report)
+    _robustness(context)
+
+
+def _robustness(context: Context) -> None:
+    """Write reports/robustness.json if `verify.robustness` asks for it; one of an earlier build goes."""
+    spec, folder = context.spec, context.folder
+    (folder / "reports" / "robustness.json").unlink(missing_ok=True)
+    if spec.verify.robustness is None or context.data is None:
+        return
+    from hwgen.train.robustness import measure_robustness
+    from hwgen.train.store import load_model
+
+    before = load_model(folder / "train" / "model.keras", trust=context.trust)
+    after = load_model(folder / "compress" / "model.keras", trust=context.trust) if spec.compress.steps else None
+    context.write_json(
+        "reports/robustness.json", measure_robustness(spec, context.data, before, after, context.progress)
+    )
 
 
 def _estimator(spec: ModelSpec) -> Callable[[Any], Any]:
@@ -239,12 +259,13 @@ def rtl(context: Context) -> None:
 
 def _prediction(decided: Any) -> tuple[dict[str, Any], Callable[[], FileSet]]:
     """Return what is predicted of a plan, and what makes its files."""
+    from hwgen.cost.estimate import estimate_plan
     from hwgen.cost.predict import predict_cost
     from hwgen.rtl import emit
     from hwgen.rtl.generate import Plan
     from hwgen.rtl.stream import emit_stream, prediction_document
 
-    cost = {"cost": predict_cost(decided).to_json()}
+    cost = {"cost": predict_cost(decided).to_json(), "estimate": asdict(estimate_plan(decided))}
     if not isinstance(decided, Plan):
         return prediction_document(decided) | cost, lambda: emit_stream(decided).files
     prediction = {
@@ -280,7 +301,7 @@ def verify(context: Context) -> None:
 
 def cost(context: Context) -> None:
     """Predict, synthesize, place and route for `hardware.part`, each in its table; not for a design that failed."""
-    from hwgen.cost.stage import COST, CostRequest, cost_tables, missing_tool, write_cost
+    from hwgen.cost.stage import COST, CostRequest, cost_tables, finished, missing_tool, write_cost
     from hwgen.cost.synth import Limits
 
     spec, folder = context.spec, context.folder
@@ -293,8 +314,9 @@ def cost(context: Context) -> None:
     request = CostRequest(spec.part_path, () if spec.outputs.cost else ("predicted",), limits)
     tables = cost_tables(folder, request, context.progress)
     write_cost(folder, spec.part_path, tables)
+    context.complete = finished(tables)
     if (missing := missing_tool(tables)) is not None:
-        context.complete, context.missing = False, context.missing or ToolMissing(missing)
+        context.missing = context.missing or ToolMissing(missing)
 
 
 def handoff(context: Context) -> None:

@@ -57,6 +57,7 @@ class Unit:
     credit: int = 0
     word: int = 0
     bias: int = 0
+    later: tuple[int, int] = (0, 0)  # word and bias of the cycle after
     fired: int = 0
     beats: int = 0
 
@@ -88,10 +89,13 @@ class Unit:
             self.item = None
 
     def answer(self, noise: random.Random, address: int, bias: int) -> None:
-        """Let the memories answer in the next cycle."""
+        """Let the memories answer in the cycle after the next."""
         words, biases = self.model.words, self.model.biases
-        self.word = words[address] if address < len(words) else noise.getrandbits(self.model.word_width)
-        self.bias = biases[bias] if bias < len(biases) else noise.getrandbits(self.model.bias_width)
+        self.word, self.bias = self.later
+        self.later = (
+            words[address] if address < len(words) else noise.getrandbits(self.model.word_width),
+            biases[bias] if bias < len(biases) else noise.getrandbits(self.model.bias_width),
+        )
 
 
 class Bank:
@@ -136,7 +140,7 @@ class Bank:
         before = self.units
         self.fresh()
         for unit, old in zip(self.units, before, strict=True):
-            unit.word, unit.bias = old.word, old.bias
+            unit.word, unit.bias, unit.later = old.word, old.bias, old.later
 
     def remember(self) -> None:
         addresses, biases = int(self.dut.rom_addr_o.value), int(self.dut.bias_addr_o.value)

@@ -30,6 +30,10 @@ SHAPES = [
         (0, 9, 1, 1, 3, 8, 1, 8, 22),
         (0, 3, 2, 3, 2, 5, 0, 7, 20),
         (0, 2, 4, 2, 1, 4, 1, 4, 14),
+        (1, 2, 1, 2, 2, 6, 1, 6, 16),  # two steps, three steps: the weights asked for two ahead
+        (1, 1, 2, 5, 1, 6, 0, 6, 16),
+        (1, 3, 1, 2, 2, 6, 1, 6, 16),
+        (0, 1, 3, 1, 2, 6, 1, 6, 16),
     ]
 ]
 
@@ -54,7 +58,7 @@ class Mac:
         self.out_width, self.bias_width = p["Lanes"] * p["AccWidth"], p["Lanes"] * bias_bits
         self.word_width = p["Lanes"] * p["Products"] * p["WeightWidth"]
         levels = next(n for n in range(9) if 4**n >= p["Products"])
-        self.offsets = [(g + 1) * p["Steps"] + 2 + levels for g in range(p["Groups"])]
+        self.offsets = [(g + 1) * p["Steps"] + 2 + (self.cycles > 1) + levels for g in range(p["Groups"])]
 
     def results(self, item: int) -> list[int]:
         p, width = self.p, self.p["InWidth"]
@@ -82,4 +86,4 @@ async def resets(dut: Any) -> None:
 @pytest.mark.verilator
 @pytest.mark.yosys
 def test_hg_mac(tmp_path: Path) -> None:
-    run_engine(tmp_path, "hg_mac", __name__, SHAPES, Mac, ["hg_dot"])
+    run_engine(tmp_path, "hg_mac", __name__, SHAPES, Mac, ["hg_dot", "hg_delay"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.cost.parts import find_part
-from hwgen.cost.stage import COST, CostRequest, cost_tables, merged, missing_tool, read_cost, write_cost
+from hwgen.cost.stage import COST, CostRequest, cost_tables, finished, merged, missing_tool, read_cost, write_cost
 from hwgen.cost.synth import Limits
 from hwgen.cost.table import KINDS, CostTable
 from hwgen.errors import HwgenError, OutputError
@@ -108,7 +108,7 @@ def cost_folder(
         before = read_cost(folder)
         made = _imported(Path(reports), folder) if reports is not None else cost_tables(folder, request, screen.update)
         write_cost(folder, spec.part_path, merged(before, made))
-        held.replaced("cost", (COST,), complete=missing_tool(made) is None)
+        held.replaced("cost", (COST,), complete=finished(made))
     _done(screen, time.monotonic() - start)
     if spec.outputs.report:
         _report(folder)

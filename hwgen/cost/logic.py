@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hwgen.cost import memories
 from hwgen.cost.counts import Counts
 from hwgen.fixed import IntArray
+from hwgen.rtl.stream.rom import SHALLOW
 
 Bits = npt.NDArray[np.bool_]
 
@@ -108,8 +109,11 @@ def _slots(counts: Counts, width: int, depth: int) -> None:
         counts.add(mux=width * mux_luts(depth))
 
 
-def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = None) -> None:
+def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = None, cycles: int = 1) -> None:
     """Count constants read through a register: block RAM, or logic and flip-flops.
+
+    The second register of a read of two cycles (see `rtl.stream.rom`) is the address's in shallow memories: those are
+    not counted here, since the address may stand in a register already.
 
     Parameters
     ----------
@@ -119,9 +123,11 @@ def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = No
     chain : IntArray (fields * width,), optional
         Registers that follow a bit and nothing else reads (0: it is read itself): together with its own they become
         shift registers.
+    cycles : of a read, 1 or 2
     """
     if len(words) < 2:
         return  # constants
+    more = cycles - 1 if len(words) > SHALLOW else 0
     depth = 1 << bits_of(len(words))
     live = (np.bitwise_or.reduce(words, axis=0) ^ np.bitwise_and.reduce(words, axis=0)) & ((1 << width) - 1)
     if len(words) < depth:  # the rest of the table is 0
@@ -129,7 +135,7 @@ def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = No
     used = ((live[:, None] >> np.arange(width)) & 1).astype(bool).ravel()
     blocks = memories.rom_in_blocks(int(used.sum()), len(words))
     counts.bram_18k += blocks
-    behind = np.zeros(len(used), dtype=np.int64) if chain is None else chain
+    behind = (np.zeros(len(used), dtype=np.int64) if chain is None else chain) + more
     if blocks:
         for length in np.unique(behind[used]):
             shift_registers(counts, {int(length)}, int((behind[used] == length).sum()))

@@ -20,6 +20,7 @@ from hwgen.cost.predict_parallel import count_plan
 from hwgen.fixed import IntArray
 from hwgen.rtl.generate import Plan
 from hwgen.rtl.stream import network as net
+from hwgen.rtl.stream.rom import SHALLOW
 
 
 def count_stage(network: net.Network, stage: net.Stage) -> Counts:
@@ -146,20 +147,22 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     steps, groups, products, lanes = stage.steps, stage.groups, stage.products, stage.lanes
     cycles, acc = stage.cycles, stage.acc.width
     levels = (bits_of(products) + 1) // 2
+    ahead = levels + (cycles > 1)
     step_bits, sub_bits, group_bits = bits_of(cycles), bits_of(steps), bits_of(groups)
     turns = steps if stage.shared else cycles
     elements = len(stage.select) if turns > 1 else int((stage.select >= 0).sum())
     counts.ff += elements * source.width
+    counts.ff += elements // turns * source.width if cycles > 1 else 0
     if turns > 1:
         counts.add(rotate=elements * source.width)
-    counts.ff += 1 + step_bits + sub_bits + group_bits + (levels + 1) + 1
+    counts.ff += 1 + step_bits + sub_bits + group_bits + (ahead + 1) + 1
     counts.add(mac=1, counter=step_bits + sub_bits + group_bits)
     if steps > 1:
-        shift_registers(counts, {levels + 1}, 2)
-    shift_registers(counts, {levels}, group_bits)
-    bias_width = signed_width(stage.bias)
-    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width)
-    rom(counts, stage.bias, bias_width)
+        shift_registers(counts, {ahead + 1}, 2)
+    shift_registers(counts, {ahead if groups <= SHALLOW else max(ahead - 1, 0)}, group_bits)
+    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2)
+    counts.ff += step_bits if cycles <= SHALLOW else 0
+    rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
     x_width = source.width + (not source.signed)
     if cycles == 1:
         _constant_products(counts, stage, x_width, source.width)
@@ -209,12 +212,14 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     ahead = bank_levels + lane_levels + 1
     terms = plan.ways * (1 + plan.spill) + 1
     counts.ff += int((plan.select >= 0).sum()) * width
-    counts.ff += 2 + bits_of(stage.cycles) + ahead
-    shift_registers(counts, {ahead}, 3 if stage.cycles > 1 else 1)
+    counts.ff += 2 + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
+    shift_registers(counts, {ahead}, 2 if stage.cycles > 1 else 1)
+    if stage.cycles > 1:
+        shift_registers(counts, {ahead - 1, ahead}, 1)
     _mux(counts, banks, width, plan.bank_depth)
     _mux(counts, lanes, width, plan.banks)
-    counts.ff += 2 + bits_of(plan.accs)
-    counts.add(sparse=1, counter=bits_of(stage.cycles) + bits_of(plan.accs))
+    counts.ff += 2 + 2 * bits_of(plan.accs)
+    counts.add(sparse=1, counter=2 * bits_of(stage.cycles) + bits_of(plan.accs))
     sum_levels, below = 0, terms
     while below > 1 or sum_levels == 0:
         nodes = -(-below // 4)
@@ -232,7 +237,7 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     if sums.logic:
         counts.add(lane_select=used * acc)
     _schedule_rom(counts, stage, bank_levels, ahead)
-    rom(counts, stage.bias, signed_width(stage.bias))
+    rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
     _followers(counts, network, stage)
 
 
@@ -259,7 +264,7 @@ def _schedule_rom(counts: Counts, stage: net.SparseEngine, bank_levels: int, ahe
         fields.append((plan.acc // plan.accs, 1, ahead))
     bits = [((values[:, :, None] >> np.arange(width)) & 1).reshape(len(values), -1) for values, width, _ in fields]
     chain = np.concatenate([np.full(part.shape[1], c) for part, (_, _, c) in zip(bits, fields, strict=True)])
-    rom(counts, np.concatenate(bits, axis=1), 1, chain)
+    rom(counts, np.concatenate(bits, axis=1), 1, chain, cycles=2)
 
 
 def signed_width(values: IntArray) -> int:

@@ -106,6 +106,11 @@ def missing_tool(tables: Sequence[CostTable]) -> str | None:
     return next((str(t.details["missing"]) for t in tables if t.status == "NOT RUN" and t.details.get("missing")), None)
 
 
+def finished(tables: Sequence[CostTable]) -> bool:
+    """Return whether every table was made; what a missing, killed or failed tool left out is tried again next time."""
+    return missing_tool(tables) is None and all(table.status != "FAILED" for table in tables)
+
+
 def write_cost(folder: Path, part: str, tables: Sequence[CostTable]) -> None:
     """Write reports/cost.json: the new tables, and those kept of other kinds or devices that are already there."""
     document = {"version": 1, "part": part, "tables": [table.to_json() for table in tables]}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwgen.cost.table import METRICS, CostTable
+from hwgen.report.cost_remarks import remarks
 
 COLUMNS = ("LUT", "FF", "DSP", "BRAM_18K", "depth", "fmax_mhz", "area_um2", "worst_slack_ns", "power_mw", "energy_nj")
 WHAT = {
@@ -59,18 +60,10 @@ def _figure(value: float | None) -> str:
 def _remarks(tables: Sequence[CostTable]) -> list[str]:
     lines = []
     for table in tables:
-        fit = table.details.get("fit") or {}
-        lines += [f" Too small: {table.device} ({table.kind}) {text}" for text in fit.get("short") or ()]
-        lines += [f" Would fit: {fit['advice']}"] if fit.get("advice") else []
-        lines += [f" Note: {text}" for text in table.details.get("misplaced") or ()]
-        if (clock := table.details.get("clock_estimate")) is not None:
-            lines.append(f" Clock: about {clock['ns']:g} ns, an estimate from depth ({clock['formula']}); not measured")
         if table.kind in ("asic", "energy") and table.status == "DONE" and table.reason:
             lines.append(f" {table.kind.upper() if table.kind == 'asic' else 'Energy'}: {table.reason}")
-        path = table.details.get("critical_path") or {}
-        if path.get("layers") and (table.total.get("fmax_mhz") or table.total.get("worst_slack_ns") is not None):
-            layers = " -> ".join(path["layers"])
-            lines.append(f" Critical path: {path.get('ns', 0):g} ns in {layers}, {path.get('logic_levels', 0)} levels")
+        whose = {"Too small": f"{table.device} ({table.kind}) "}
+        lines += [f" {title}: {whose.get(title, '')}{text}" for title, text in remarks(table)]
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwgen.cost.table import METRICS, CostTable
+from hwgen.report.cost_remarks import remarks
 
 
 def cost_data(document: Mapping[str, Any], prediction: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,28 +35,13 @@ def cost_data(document: Mapping[str, Any], prediction: Mapping[str, Any]) -> dic
         "shown": [key for key in METRICS if any(table.total.get(key) is not None for table in tables)],
         "by_layer": [[key for key in METRICS if any(row.get(key) for row in table.layers)] for table in tables],
         "tables": [table.to_json() for table in tables],
-        "remarks": [text for table in tables for text in remarks(table)],
+        "remarks": [text for table in tables for text in _lines(table)],
         "unreadable": unreadable,
         "reason": reason,
     }
 
 
-def remarks(table: CostTable) -> list[str]:
-    """Return what the details of a table say that no reader should miss: fit, memories, clock, the limiting layer."""
+def _lines(table: CostTable) -> list[str]:
     name = f"{table.kind.capitalize()}{', ' + table.device if table.device else ''}"
-    details, lines = table.details, []
-    if table.reason:
-        lines.append(f"{name}: {table.reason}")
-    fit, clock, path = (_mapping(details.get(key)) for key in ("fit", "clock_estimate", "critical_path"))
-    lines += [f"{name}: too small: {text}" for text in fit.get("short") or ()]
-    lines += [f"{name}: would fit: {fit['advice']}"] if fit.get("advice") else []
-    lines += [f"{name}: {text}" for text in details.get("misplaced") or ()]
-    if clock.get("ns") is not None:
-        lines.append(f"{name}: clock about {clock['ns']:g} ns, an estimate ({clock.get('formula')}); not measured")
-    if path.get("layers"):
-        lines.append(f"{name}: the critical path, {path.get('ns', 0):g} ns, runs through {', '.join(path['layers'])}")
-    return lines
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    lines = [table.reason] if table.reason else []
+    return [f"{name}: {text}" for text in (*lines, *(f"{title.lower()}: {text}" for title, text in remarks(table)))]

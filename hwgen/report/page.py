@@ -22,7 +22,7 @@ STATUS = {
     "PASS": ("good", "every comparison that was asked for ran, and agreed"),
     "FAIL": ("bad", "a comparison or a check failed"),
     "UNMET": ("bad", "proved, but a requirement of the model.yaml is not met"),
-    "NOT RUN": ("open", "a tool is missing: what needs it was not checked"),
+    "NOT RUN": ("open", "a tool is missing or did not finish: what needs it is not known"),
     "PARTIAL": ("open", "not verified: the build was stopped before the proof"),
 }
 """Status: how the page colours it, and what it means."""

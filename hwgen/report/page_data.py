@@ -20,6 +20,7 @@ from hwgen.ir.vectors import load_vectors
 from hwgen.report.collect import Report
 from hwgen.report.cost_data import cost_data
 from hwgen.report.distributions import activation_rows, weight_rows
+from hwgen.report.robustness import robustness_data
 from hwgen.report.table import verdict
 from hwgen.report.timeline import timeline
 
@@ -70,6 +71,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
             "rows": [{"stage": k, "what": what, "value": report.accuracy.get(k)} for k, what in STAGES.items()],
             "reason": None if report.metric else "the model has no data set, or has not been trained yet",
         },
+        "robustness": robustness_data(report.robustness),
         "timeline": _timeline(design, prediction, graph),
         "folding": _folding(report, design),
         "cost": cost_data(_read(folder / "reports" / "cost.json"), prediction),

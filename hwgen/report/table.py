@@ -6,11 +6,18 @@ import hwgen
 from hwgen.report.collect import SETS, Pair, Report, Timing
 from hwgen.report.cost_block import cost_block
 from hwgen.report.failure import failure
+from hwgen.report.robustness import robustness_block
 
 
 def table(report: Report, shown_folder: str) -> str:
     """Return the table; `shown_folder` is the build folder as the user would type it."""
-    blocks = [_head(report), _accuracy(report), _agreement(report), _timing(report)]
+    blocks = [
+        _head(report),
+        _accuracy(report),
+        robustness_block(report.robustness),
+        _agreement(report),
+        _timing(report),
+    ]
     blocks += [_folding(report), cost_block(report.cost), _rest(report)]
     blocks.append([verdict(report, shown_folder) + _next(report, shown_folder)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)

@@ -315,3 +315,19 @@ def test_refused_before_training_and_nothing_is_left(tmp_path: Path, change: Cal
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith("nothing was written   exit 2")
     assert os.listdir(tmp_path) == ["model.yaml"]  # noqa: PTH208
+
+
+def test_compare(work: Path) -> None:
+    """The build, up to date, beside its own folder: the same figures, every ratio 1, twice the same document."""
+    runs = [hwgen("compare", "model.yaml", "hls_projects/tiny", "--json", cwd=work) for _ in range(2)]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout
+    builds = json.loads(runs[0].stdout)["builds"]
+    first, second = (build["figures"] for build in builds)
+    assert first == second and first["mismatches"] == 0 and first["accuracy"] > 0.5 and first["LUT"] > 100
+    assert builds[0]["simulated"] and set(builds[1]["ratios"].values()) == {1, None}
+    text = hwgen("compare", "model.yaml", "hls_projects/tiny", "--quiet", cwd=work).stdout
+    assert "×1.000" in text and text.splitlines()[-1].split() == ["verdict", "PASS", "PASS"]
+    for arguments, says in ((["model.yaml"], "two or more builds"), (["model.yaml", "gone.yaml"], "does not exist")):
+        refused = hwgen("compare", *arguments, cwd=work)
+        assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr

@@ -18,7 +18,8 @@ from hwgen.rtl import RtlOptions, generate
 from hwgen.rtl.stream import FoldRequest, emit_stream, plan_stream, prediction_document
 
 SECTIONS = (
-    "evidence", "accuracy", "timeline", "folding", "cost", "weights", "activations", "sparsity", "fifos", "provenance"
+    "evidence", "accuracy", "robustness", "timeline", "folding", "cost", "weights", "activations", "sparsity", "fifos",
+    "provenance",
 )  # fmt: skip
 """What the page shows, in its order."""
 

@@ -24,7 +24,7 @@ from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, plan
 from hwgen.rtl.stream import FoldRequest, plan_stream
-from hwgen.rtl.stream.rom import rom_text
+from hwgen.rtl.stream.rom import SHALLOW, rom_text
 from hwgen.tools import yosys
 
 
@@ -102,21 +102,22 @@ def test_luts_of_multiplexers_and_tables() -> None:
     assert column_luts(parity) == 2  # the parity of six bits and its complement
 
 
-ROMS = ((60, 12), (1024, 9), (600, 40), (7, 20))
+ROMS = ((60, 12, 1), (1024, 9, 1), (600, 40, 1), (7, 20, 1), (600, 40, 2), (100, 12, 2), (60, 12, 2))
 
 
 @pytest.mark.yosys
 def test_constants_become_what_yosys_makes_of_them() -> None:
     files, instances, wanted = FileSet(), [], {}
-    for words, width in ROMS:
-        name, values = f"rom{words}", np.random.default_rng(words).integers(0, 1 << width, (words, 1))
+    for words, width, cycles in ROMS:
+        name, values = f"rom{words}_{cycles}", np.random.default_rng(words).integers(0, 1 << width, (words, 1))
         wanted[f"u_{name}"] = Counts()
-        rom(wanted[f"u_{name}"], values, width)
-        files.add(f"{name}.sv", rom_text(name, [int(v) for v in values.ravel()], width, "// test", "test"))
+        rom(wanted[f"u_{name}"], values, width, cycles=cycles)
+        wanted[f"u_{name}"].ff += (words - 1).bit_length() if cycles == 2 and words <= SHALLOW else 0
+        files.add(f"{name}.sv", rom_text(name, [int(v) for v in values.ravel()], width, "//", "test", cycles))
         address = (words - 1).bit_length()
         ports = f".clk_i(clk_i), .addr_i(addr_i[{address - 1}:0]), .data_o(data_o[{len(instances)}][{width - 1}:0])"
         instances.append(f"  {name} u_{name} ({ports});\n")
-    head = "module top (input logic clk_i, input logic [9:0] addr_i, output logic [3:0][39:0] data_o);\n"
+    head = "module top (input logic clk_i, input logic [9:0] addr_i, output logic [6:0][39:0] data_o);\n"
     files.add("top.sv", head + "".join(instances) + "endmodule\n")
     found = synthesize(files, list(files), "top")
     for name, counts in wanted.items():

@@ -2,12 +2,14 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from hwgen.cost.table import CostTable
 from hwgen.report.collect import Report, collect
 from hwgen.report.junit import junit
 from hwgen.report.table import table
@@ -210,6 +212,30 @@ def test_not_run(report) -> None:
 
 def test_a_missing_compiler_is_not_a_pass_even_beside_good_evidence(report) -> None:
     assert report(EVIDENCE, missing="cannot find g++").exit_status == 4
+
+
+COST = CostTable("synthesized", "yosys", "xcvu13p-flga2577-2-e", "pyosys", "FAILED", "yosys did not end within 1 s")
+
+
+def test_a_killed_synthesis_is_no_pass(report, tmp_path: Path) -> None:
+    place = tmp_path / "build" / "reports" / "cost.json"
+    place.parent.mkdir(parents=True)
+    for device, status in ((COST.device, "NOT RUN"), ("LFE5U-85F", "PASS")):  # the build's own part, and another
+        place.write_text(json.dumps({"tables": [replace(COST, device=device).to_json()]}))
+        result = report(EVIDENCE, stages=STAGES | {"cost": 1.0})
+        assert (result.status, result.exit_status) == (status, 0 if status == "PASS" else 4)
+    place.write_text(json.dumps({"tables": [COST.to_json()]}))
+    result = report(EVIDENCE, stages=STAGES | {"cost": 1.0})
+    last = table(result, "b").splitlines()[-1]
+    assert last.startswith("NOT RUN  verified, but the cost stage did not finish (synthesized: yosys did not end")
+    assert last.endswith("all other results are kept   exit 4")
+    suite = ElementTree.fromstring(junit(result))[0]
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    assert result.to_json()["exit_status"] == 4
+    failed = report(changed(status="FAIL", reason="differs"), stages=STAGES | {"cost": 1.0})
+    assert failed.exit_status == 1
+    unmet = report(EVIDENCE, "verify.require.accuracy=0.999", stages=STAGES | {"cost": 1.0})
+    assert unmet.exit_status == 3
 
 
 @pytest.mark.parametrize("evidence", [{}, {"status": "pass"}, {"status": None}])

@@ -23,6 +23,7 @@ from hwgen.report.browser import open_page
 from hwgen.report.distributions import activation_rows, weight_rows
 from hwgen.report.page import page_html
 from hwgen.report.page_data import page_data
+from hwgen.report.table import table
 from hwgen.report.timeline import timeline
 
 VOID = {"meta", "link", "br", "wbr", "rect", "line", "path", "polyline"}
@@ -105,6 +106,39 @@ def test_a_build_that_passed(folder) -> None:
     assert last == data["timeline"]["latency_cycles"] == data["evidence"]["timing"]["latency"]["measured"]
 
 
+def test_robustness_before_and_after(folder) -> None:
+    """A row a severity, with the change by compression; on the screen a line a disturbance."""
+    assert "Robustness not measured: verify.robustness does not ask for it" in read(folder)[2]
+    assert "Robustness (" not in table(show(folder).report, ".")
+    rows = [("noise", 0.1, 0.875, 0.75), ("noise", 0.2, 0.5, 0.5), ("shifted", "<b>.npz", 0.25, 0.125)]
+    found = {
+        "version": 1,
+        "metric": "accuracy",
+        "seed": 3,
+        "frames": 8,
+        "clean": {"before": 0.9, "after": 0.9},
+        "rows": [dict(zip(("name", "severity", "before", "after"), row, strict=True)) for row in rows],
+    }
+    (folder / "reports" / "robustness.json").write_text(json.dumps(found))
+    with (folder / "resolved.yaml").open("a") as stream:
+        stream.write("verify: {robustness: {noise: [0.1, 0.2]}}\n")
+    data, _, text = read(folder)
+    assert "noise 0.1 87.50 % 75.00 % -12.50" in text and "shifted <b>.npz 25.00 % 12.50 % -12.50" in text
+    assert "8 test frames, disturbed (seed 3), before and after compression" in text
+    assert [row["name"] for row in data["robustness"]["rows"]] == ["clean", "noise", "noise", "shifted"]
+    screen = [line.split("  ") for line in table(show(folder).report, ".").splitlines() if " noise " in line]
+    assert [[cell.strip() for cell in line if cell.strip()] for line in screen] == [
+        ["noise", "0.1 / 0.2", "87.5 / 50.0 %", "75.0 / 50.0 %"]
+    ]
+    for row in (found["clean"], *found["rows"]):
+        del row["after"]  # type: ignore[attr-defined]
+    (folder / "reports" / "robustness.json").write_text(json.dumps(found))
+    text = read(folder)[2]
+    assert "noise 0.2 50.00 % " in text and "before and after" not in text
+    (folder / "reports" / "robustness.json").write_text('{"clean": {}}')
+    assert "Robustness not measured" in read(folder)[2]
+
+
 def test_cost_says_whose_figures_they_are(folder) -> None:
     data, _, text = read(folder)
     assert data["cost"]["shown"] == ["LUT", "FF", "depth"]
@@ -113,9 +147,9 @@ def test_cost_says_whose_figures_they_are(folder) -> None:
     assert "NOT RUN" in text and "nextpnr-ecp5 is not installed" in text
     assert "layer kind bits" in text and "fc0 LUT RAM 4,096" in text and "fc1 block RAM –" in text
     assert "utilization LUT 0.25 FF –" in text and "limit fc1" in text and "misplaced none" in text
-    assert "Synthesized, xcup: the critical path, 7.5 ns, runs through fc0, fc1" in text
+    assert "Synthesized, xcup: critical path: 7.5 ns in fc0 -> fc1" in text
     assert "Synthesized, xcup: too small: 12 LUT" in text and "would fit: reuse_factor 4" in text
-    assert "clock about 7.05 ns, an estimate (17 levels x 0.4 ns); not measured" in text
+    assert "clock: about 7.05 ns, an estimate from depth (17 levels x 0.4 ns); not measured" in text
     tables = data["cost"]["tables"]
     change(folder, "reports/cost.json", tables=[tables[2], tables[1] | {"layers": [{"layer": "fc0"}]}, tables[0]])
     text = read(folder)[2]

@@ -29,17 +29,19 @@ def test_a_multiplier_is_one_dsp(tmp_path: Path, family: str, cell: str, inputs:
     top = tmp_path / "engine.sv"
     sizes = {"inputs": inputs, "weights": weights}
     top.write_text(ENGINE.format(last_in=6 * inputs - 1, last_weight=4 * weights - 1, **sizes))
-    files = [LIBRARY / "hg_dot.sv", LIBRARY / "hg_mac.sv", top]
+    files = [LIBRARY / "hg_delay.sv", LIBRARY / "hg_dot.sv", LIBRARY / "hg_mac.sv", top]
     cells = synthesize_xilinx(files, "engine", family, dsp=True).cells
     assert cells.get(cell) == 4, cells
 
 
 @pytest.mark.yosys
-def test_a_deep_memory_is_block_ram(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycles", [1, 2])
+def test_a_deep_memory_is_block_ram_and_a_second_cycle_is_a_register_behind_it(tmp_path: Path, cycles: int) -> None:
     words = [(k * 2654435761) % (1 << 36) for k in range(1024)]
-    (tmp_path / "rom.sv").write_text(rom_text("rom", words, 36, "// test", "words"))
+    (tmp_path / "rom.sv").write_text(rom_text("rom", words, 36, "// test", "words", cycles))
     cells = synthesize_xilinx([tmp_path / "rom.sv"], "rom", "xcup", dsp=True).cells
     assert cells.get("RAMB36E2", 0) + cells.get("RAMB18E2", 0) >= 1, cells
+    assert sum(n for name, n in cells.items() if name.startswith("FD")) == 36 * (cycles - 1), cells
 
 
 def test_a_word_that_does_not_fit_is_refused() -> None:

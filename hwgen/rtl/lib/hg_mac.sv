@@ -9,8 +9,9 @@
 //
 // Firing rule: with an item and credit_i (its results have room), when idle or in the last of the T = Steps*Groups
 // steps. Fired in cycle f, step s runs in cycle f + 1 + s, and the result of group g stands on out_data_o with
-// out_valid_o, for one cycle, in cycle f + (g + 1)*Steps + L with L = 2 + ceil(log4(Products)). Nothing stops it.
-// The memories answer one cycle after their address: step s to rom_addr_o = s, group g to bias_addr_o = g.
+// out_valid_o, for one cycle, in cycle f + (g + 1)*Steps + L with L = 2 + ceil(log4(Products)) and one more if T > 1,
+// for a register between the operands and the multipliers. Nothing stops it.
+// The memories answer two cycles after their address: step s to rom_addr_o = s, group g to bias_addr_o = g.
 module hg_mac #(
     parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
     parameter bit          InSigned     = 1'b1,  // whether operands are signed
@@ -46,6 +47,7 @@ module hg_mac #(
 );
 
   localparam int unsigned Levels = ($clog2(Products) + 1) / 2;
+  localparam int unsigned Ahead = Levels + (T > 1 ? 1 : 0);  // registers beside valid_q[0]: operands, sums
   localparam int unsigned StepBits = Slice * InWidth;
   localparam int unsigned SubWidth = Steps > 1 ? $clog2(Steps) : 1;
 
@@ -58,35 +60,42 @@ module hg_mac #(
 
   // ---- control: which step runs in this cycle ----
   logic                  busy_q;
-  logic [AddrWidth-1:0]  step_q;
   logic [SubWidth-1:0]   sub_q;    // step within its group
   logic [GroupWidth-1:0] group_q;
 
-  wire last = step_q == AddrWidth'(T - 1);
   wire last_sub = sub_q == SubWidth'(Steps - 1);
   wire last_group = group_q == GroupWidth'(Groups - 1);
-  wire idle = !busy_q || last;
+  wire idle = !busy_q || (last_sub && last_group);
+  wire [GroupWidth-1:0] next_group = (rst_i || idle) ? '0 : last_sub ? group_q + 1'b1 : group_q;
 
   assign in_ready_o = credit_i && idle && !rst_i;
   assign fire_o     = in_valid_i && in_ready_o;
-  assign rom_addr_o = idle ? '0 : step_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
+    group_q <= next_group;
     if (rst_i) begin
-      busy_q  <= 1'b0;
-      step_q  <= '0;
-      sub_q   <= '0;
-      group_q <= '0;
+      busy_q <= 1'b0;
+      sub_q  <= '0;
     end else if (idle) begin
-      busy_q  <= fire_o;
-      step_q  <= '0;
-      sub_q   <= '0;
-      group_q <= '0;
+      busy_q <= fire_o;
+      sub_q  <= '0;
     end else begin
-      step_q <= step_q + 1'b1;
-      sub_q  <= last_sub ? '0 : sub_q + 1'b1;
-      if (last_sub) group_q <= last_group ? '0 : group_q + 1'b1;
+      sub_q <= last_sub ? '0 : sub_q + 1'b1;
     end
+  end
+
+  // ---- weights: asked for in the cycle before their step, and multiplied in the cycle after it ----
+  if (T == 1) begin : g_one_word
+    assign rom_addr_o = '0;
+  end else begin : g_words
+    logic [AddrWidth-1:0] next_q;  // 0 while nothing runs, and in the last step
+
+    always_ff @(posedge clk_i) begin
+      if (rst_i) next_q <= '0;
+      else if (fire_o) next_q <= AddrWidth'(1);
+      else if (next_q != '0) next_q <= next_q == AddrWidth'(T - 1) ? '0 : next_q + 1'b1;
+    end
+    assign rom_addr_o = next_q;
   end
 
   // ---- operands: the lowest slice belongs to the step; the register turns by one slice a step ----
@@ -101,33 +110,44 @@ module hg_mac #(
     end
   end
 
+  wire [StepBits-1:0] x;
+
+  if (T == 1) begin : g_at_once
+    assign x = hold_q;
+  end else begin : g_operand
+    logic [StepBits-1:0] x_q;
+    always_ff @(posedge clk_i) x_q <= hold_q[StepBits-1:0];
+    assign x = x_q;
+  end
+
   // ---- what travels beside the products: a step ran, it was its group's first, its last ----
-  logic [Levels:0] valid_q;
-  logic [Levels:0] first_q;
-  logic [Levels:0] final_q;
+  logic [Ahead:0] valid_q;
+  logic [Ahead:0] first_q;
+  logic [Ahead:0] final_q;
 
   always_ff @(posedge clk_i) begin
     valid_q[0] <= busy_q && !rst_i;
     first_q[0] <= sub_q == '0;
     final_q[0] <= last_sub;
-    for (int unsigned k = 1; k <= Levels; k++) begin
+    for (int unsigned k = 1; k <= Ahead; k++) begin
       valid_q[k] <= valid_q[k-1] && !rst_i;
       first_q[k] <= first_q[k-1];
       final_q[k] <= final_q[k-1];
     end
-    out_valid_o <= valid_q[Levels] && final_q[Levels] && !rst_i;
+    out_valid_o <= valid_q[Ahead] && final_q[Ahead] && !rst_i;
   end
 
-  if (Levels == 0) begin : g_bias_now
-    assign bias_addr_o = group_q;
+  if (Ahead == 0) begin : g_bias_now
+    assign bias_addr_o = next_group;
   end else begin : g_bias_later
-    logic [Levels*GroupWidth-1:0] groups_q;
-    if (Levels == 1) begin : g_one
-      always_ff @(posedge clk_i) groups_q <= group_q;
-    end else begin : g_more
-      always_ff @(posedge clk_i) groups_q <= {groups_q[(Levels-1)*GroupWidth-1:0], group_q};
-    end
-    assign bias_addr_o = groups_q[Levels*GroupWidth-1-:GroupWidth];
+    hg_delay #(
+        .Width (GroupWidth),
+        .Cycles(Ahead - 1)
+    ) u_group (
+        .clk_i(clk_i),
+        .x_i  (group_q),
+        .y_o  (bias_addr_o)
+    );
   end
 
   // ---- lanes ----
@@ -145,13 +165,13 @@ module hg_mac #(
         .OutWidth   (AccWidth)
     ) u_dot (
         .clk_i(clk_i),
-        .x_i  (hold_q[From+:Products*InWidth]),
+        .x_i  (x[From+:Products*InWidth]),
         .w_i  (weight_i[l*Products*WeightWidth+:Products*WeightWidth]),
         .y_o  (dot)
     );
 
     always_ff @(posedge clk_i) begin
-      if (valid_q[Levels]) acc_q <= (first_q[Levels] ? bias : acc_q) + (dot <<< ProductShift);
+      if (valid_q[Ahead]) acc_q <= (first_q[Ahead] ? bias : acc_q) + (dot <<< ProductShift);
     end
     assign out_data_o[l*AccWidth+:AccWidth] = acc_q;
   end

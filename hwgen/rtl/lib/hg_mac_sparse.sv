@@ -15,7 +15,7 @@
 // results) stands on out_data_o with out_valid_o, for one cycle, in cycle f + T + L + j with
 // L = 2 + max(1, ceil(log16(BankDepth))) + max(1, ceil(log16(Banks))) + max(1, ceil(log4(Ways*(1 + Spill) + 1))).
 // Nothing stops it.
-// The memories answer one cycle after their address: step s to rom_addr_o = s, beat j to bias_addr_o = j.
+// The memories answer two cycles after their address: step s to rom_addr_o = s, beat j to bias_addr_o = j.
 module hg_mac_sparse #(
     parameter int unsigned InWidth      = 8,     // bits of an operand, >= 1
     parameter bit          InSigned     = 1'b1,  // whether operands are signed
@@ -79,7 +79,6 @@ module hg_mac_sparse #(
 
   assign in_ready_o = credit_i && idle && !rst_i;
   assign fire_o     = in_valid_i && in_ready_o;
-  assign rom_addr_o = idle ? '0 : step_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -95,29 +94,56 @@ module hg_mac_sparse #(
     end
   end
 
+  // ---- schedule: asked for two steps ahead; step 0 also while nothing runs, so that only bit 0 depends on the fire ----
+  logic [AddrWidth-1:0] ahead_q;
+
+  assign rom_addr_o = rst_i ? '0 : ahead_q | AddrWidth'(fire_o && Cycles > 1);
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) ahead_q <= '0;
+    else if (fire_o) ahead_q <= AddrWidth'(Cycles > 2 ? 2 : 0);
+    else if (ahead_q != '0) ahead_q <= ahead_q == AddrWidth'(Cycles - 1) ? '0 : ahead_q + 1'b1;
+  end
+
   logic [Ways*Banks*BankDepth*InWidth-1:0] hold_q;
   always_ff @(posedge clk_i) if (fire_o) hold_q <= in_data_i;
 
   // ---- what travels beside the products: a step ran, it was its firing's first, its last, on which side ----
-  wire valid, first, final_step, side;
+  wire soon_valid, soon_final;  // a cycle before
+  logic valid, final_step;
+  wire first, side;
 
   hg_valid_pipe #(
-      .Stages(Ahead)
+      .Stages(Ahead - 1)
   ) u_valid (
       .clk_i  (clk_i),
       .rst_i  (rst_i),
       .valid_i(busy_q),
-      .valid_o(valid)
+      .valid_o(soon_valid)
   );
 
   hg_delay #(
-      .Width (3),
+      .Width (1),
+      .Cycles(Ahead - 1)
+  ) u_final (
+      .clk_i(clk_i),
+      .x_i  (last),
+      .y_o  (soon_final)
+  );
+
+  hg_delay #(
+      .Width (2),
       .Cycles(Ahead)
   ) u_flags (
       .clk_i(clk_i),
-      .x_i  ({step_q == '0, last, side_q}),
-      .y_o  ({first, final_step, side})
+      .x_i  ({step_q == '0, side_q}),
+      .y_o  ({first, side})
   );
+
+  always_ff @(posedge clk_i) begin
+    valid      <= soon_valid && !rst_i;
+    final_step <= soon_final;
+  end
 
   // ---- the shown elements ----
   wire [Ways*Banks*InWidth-1:0] shown;
@@ -144,14 +170,16 @@ module hg_mac_sparse #(
   logic                 drain_q;
   logic                 drain_side_q;
   logic [BeatWidth-1:0] beat_q;
+  logic [BeatWidth-1:0] bias_q;        // the beat after: its bias is asked for two cycles before
 
   wire                  start = valid && final_step;
-  wire [BeatWidth-1:0]  next = (start || beat_q == BeatWidth'(Accs - 1)) ? '0 : beat_q + 1'b1;
+  wire                  restart = (soon_valid && soon_final) || bias_q == BeatWidth'(Accs - 1);
 
-  assign bias_addr_o = next;
+  assign bias_addr_o = restart ? '0 : bias_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
-    beat_q <= next;
+    bias_q <= bias_addr_o;
+    beat_q <= bias_q;
     if (start) drain_side_q <= side;
     if (rst_i) drain_q <= 1'b0;
     else drain_q <= start || (drain_q && beat_q != BeatWidth'(Accs - 1));

@@ -89,9 +89,11 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
         memories[key] = (pack_words(table, width), width * stage.lanes)
     for key, (words, width) in memories.items():
         title = f"{name}_{key}: {len(words)} words of {width} bits for {name}"
-        emission.files.add(f"{name}_{key}.sv", rom_text(f"{name}_{key}", words, width, emission.banner, title))
+        cycles = 2 if key in ("weights", "bias") else 1
+        text = rom_text(f"{name}_{key}", words, width, emission.banner, title, cycles)
+        emission.files.add(f"{name}_{key}.sv", text)
     emission.library |= {"hg_credit_fifo"} | (
-        {"hg_mac", "hg_dot"}
+        {"hg_mac", "hg_dot", "hg_delay"}
         if isinstance(stage, net.MacEngine)
         else {"hg_mac_sparse", "hg_mux", "hg_sum", "hg_delay", "hg_valid_pipe"}
     )

@@ -147,7 +147,8 @@ def merge_part(graph: Graph, name: str, node: ir.Node, streams: Sequence[str], c
     """
     part = Part(graph, name)
     operands = []
-    for operand, stream in zip(node.inputs, streams, strict=True):
+    live = [name for name in node.inputs if not isinstance(graph.by_name[name], ir.Const)]
+    for operand, stream in zip(live, streams, strict=True):
         t = graph.types[operand]
         fmt = FixedPoint(t.fmt.width, t.fmt.integer, t.fmt.signed)
         operands.append(part.input(stream, fmt, *channel_bounds(graph, operand)))

@@ -227,7 +227,7 @@ class MacEngine(Engine):
     @cached_property
     def pipeline(self) -> int:
         """Cycles from a step to its group's result (L of hg_mac)."""
-        return 2 + -(-(self.products - 1).bit_length() // 2)
+        return 2 + (self.cycles > 1) + -(-(self.products - 1).bit_length() // 2)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+SHALLOW = 64
+"""Words that are a LUT or a few a bit, on every family; more can become block RAM."""
 
-def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: str) -> str:
+
+def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: str, cycles: int = 1) -> str:
     """Return a memory's module: synchronous read, contents inline.
+
+    A read of two cycles has a second register behind the memory, since the output of a block RAM is slow; in a
+    shallow memory, which is logic, the address has it instead, which is narrower. A single word is a constant.
 
     Parameters
     ----------
@@ -14,6 +20,7 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     words : the contents, word 0 first
     width : bits of a word
     banner, title : comment lines
+    cycles : from the address to the data, 1 or 2
 
     Raises
     ------
@@ -27,7 +34,7 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     lines = [
         banner,
         "//",
-        f"// {title}. Read in one cycle.",
+        f"// {title}. Read in {'one cycle' if cycles == 1 or len(words) == 1 else 'two cycles'}.",
         f"module {module} (",
         "  input  logic clk_i,",
         "  // verilator lint_off UNUSEDSIGNAL",
@@ -39,9 +46,21 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     ]
     if len(words) == 1:
         lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
+    elif cycles == 1:
+        lines += _case("addr_i", "data_o", words, width)
+    elif len(words) <= SHALLOW:
+        lines += [f"  logic [{bits - 1}:0] addr_q;", "  always_ff @(posedge clk_i) addr_q <= addr_i;", ""]
+        lines += _case("addr_q", "data_o", words, width)
     else:
-        # A case becomes a block RAM as an array with initial contents does, and Verilator's C++ of it compiles faster.
-        lines += ["  always_ff @(posedge clk_i) begin", "    case (addr_i)"]
-        lines += [f"      {bits}'d{k}: data_o <= {width}'h{word:0{digits}x};" for k, word in enumerate(words)]
-        lines += ["      default: data_o <= '0;", "    endcase", "  end"]
+        lines += [f"  logic [{width - 1}:0] word_q;", *_case("addr_i", "word_q", words, width), ""]
+        lines += ["  always_ff @(posedge clk_i) data_o <= word_q;"]
     return "\n".join([*lines, "", "endmodule", ""])
+
+
+def _case(address: str, target: str, words: Sequence[int], width: int) -> list[str]:
+    """Return the read: a case becomes a block RAM as an array with initial contents does, and Verilator's C++ of it
+    compiles faster."""
+    bits, digits = max(1, (len(words) - 1).bit_length()), -(-width // 4)
+    lines = ["  always_ff @(posedge clk_i) begin", f"    case ({address})"]
+    lines += [f"      {bits}'d{k}: {target} <= {width}'h{word:0{digits}x};" for k, word in enumerate(words)]
+    return [*lines, f"      default: {target} <= '0;", "    endcase", "  end"]

@@ -33,7 +33,7 @@ def prune(shop: Workshop, model: keras.Model) -> StepResult:
     """
     spec, plan = shop.spec, shop.spec.compress.pruning
     assert plan is not None
-    data, epochs = shop.known_data("pruning", "pruning fine-tunes the network and"), shop.epochs(plan)
+    data, epochs = shop.known_data("pruning", "pruning fine-tunes the network and"), spec.compress.epochs
     if epochs < 1:
         raise shop.refuse("epochs", "pruning needs epochs of fine-tuning", str(epochs), "at least 1")
     begin, end = int(plan.begin_epoch), min(int(plan.end_epoch), epochs - 1)

@@ -28,7 +28,7 @@ class CompressResult:
     ----------
     sparsity : the share of weights that are exactly 0.0, by layer, of the floats
         The integers have more zeros: small weights round to 0. Those are counted where integers are.
-    steps : a row a technique: ``{"step", "metric", "before", "after", "details", "notes", "unmet"}``
+    steps : a row a technique: ``{"step", "metric", "before", "after", "details", "notes"}``
         `before` and `after` are the hardware's figures (`Estimate`), None where nothing could tell.
     """
 
@@ -61,7 +61,6 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
                 "after": after,
                 "details": result.details,
                 "notes": result.notes,
-                "unmet": result.unmet,
             }
         )
         for key, values in result.history.items():

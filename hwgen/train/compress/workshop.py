@@ -29,8 +29,6 @@ class Workshop:
     ----------
     estimate : callable, optional
         What a network takes in hardware; None where nobody can tell (training without lowering).
-    teacher : keras.Model, optional
-        The float network whose outputs are a target of fine-tuning too (`compress.distill`).
     zeros_stay : bool
         Set once weights have been pruned: no later fine-tuning brings them back.
     """
@@ -39,17 +37,12 @@ class Workshop:
     data: DataSet | None
     progress: Progress = silent
     estimate: Estimator | None = None
-    teacher: keras.Model | None = None
     zeros_stay: bool = False
 
     def where(self, key: str) -> str:
         """Return ``model.yaml:12: compress.<key>`` for a message."""
         path = f"compress.{key}" if key else "compress"
         return f"{self.spec.line_of(path)}: {path}"
-
-    def epochs(self, section: Any) -> int:
-        """Return the epochs of fine-tuning of a technique: its own, else `compress.epochs`."""
-        return int(section.epochs if section.epochs is not None else self.spec.compress.epochs)
 
     def known_data(self, key: str, what: str) -> DataSet:
         """Return the data; a technique that must train refuses to go on without."""
@@ -68,7 +61,7 @@ class Workshop:
     ) -> History:
         """Train `model` in place for some epochs, keep its best one; zeros stay zero after pruning.
 
-        The one place where a compressed network is trained: distillation belongs here.
+        The one place where a compressed network is trained.
         """
         data = self.known_data("", "fine-tuning")
         task = make_task(self.spec, data, model)
@@ -101,11 +94,9 @@ class StepResult:
     ----------
     details : plain JSON values for the report: what was cut, ranks, bits, by layer
     notes : one line each, what a user should know (a layer left alone, and why)
-    unmet : ``{"key", "wanted", "found"}``: what was not reached, for exit status 3; the best found is kept
     """
 
     model: keras.Model
     history: History = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    unmet: dict[str, Any] | None = None

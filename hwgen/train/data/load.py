@@ -40,7 +40,7 @@ def load_data(spec: ModelSpec) -> DataSet | None:
     if raw is None:
         return None
     where = _where(spec, key)
-    _make_arrays(raw)
+    make_arrays(raw)
     check_raw(raw, where)
     notes = list(raw.notes)
     parts, classes = _labelled_parts(spec, raw, where, notes)
@@ -118,7 +118,7 @@ def _find(spec: ModelSpec) -> tuple[str, Raw | None]:
             raw.standardize = True
         return "data.npz", raw
     if data.loader:
-        return "data.loader", _run_loader(spec, str(data.loader))
+        return "data.loader", run_loader(spec, str(data.loader))
     if not data.set:
         return "data", None
     if data.set not in SETS:
@@ -131,9 +131,9 @@ def _find(spec: ModelSpec) -> tuple[str, Raw | None]:
         raise DataError(error.what, where=where, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
-def _run_loader(spec: ModelSpec, reference: str) -> Raw:
+def run_loader(spec: ModelSpec, reference: str, key: str = "data.loader") -> Raw:
     """Call a user's loader: it returns the four arrays, ``((x, y), (x, y))``, ``(x, y)``, or names with arrays."""
-    where = _where(spec, "data.loader")
+    where = _where(spec, key)
     function = import_reference(reference, spec.base_dir, where, DataError)
     try:
         result: Any = function()
@@ -153,7 +153,7 @@ def _run_loader(spec: ModelSpec, reference: str) -> Raw:
     return Raw(name, *parts)
 
 
-def _make_arrays(raw: Raw) -> None:
+def make_arrays(raw: Raw) -> None:
     """Turn lists into arrays (a tuple stays one: several inputs)."""
     for field in ("x_train", "y_train", "x_test", "y_test"):
         value = getattr(raw, field)
@@ -191,8 +191,8 @@ def _labelled_parts(
 def _shaped(spec: ModelSpec, x: Arrays, where: str) -> Arrays:
     """Return samples scaled, in the model's shape."""
     assert spec.data is not None
-    scaled = _scaled(x, spec.data.scale, spec.data.offset)
-    return shape_samples(scaled, input_shapes(spec, [a.shape[1:] for a in as_tuple(x)]), where)
+    values = scaled(x, spec.data.scale, spec.data.offset)
+    return shape_samples(values, input_shapes(spec, [a.shape[1:] for a in as_tuple(x)]), where)
 
 
 def _split(x: Arrays, y: Arrays, fraction: float, where: str) -> tuple[Arrays, Arrays, Arrays, Arrays]:
@@ -208,7 +208,7 @@ def _split(x: Arrays, y: Arrays, fraction: float, where: str) -> tuple[Arrays, A
     )
 
 
-def _scaled(x: Arrays, scale: float, offset: float) -> Arrays:
+def scaled(x: Arrays, scale: float, offset: float) -> Arrays:
     """Return ``x * scale + offset`` in float32; in float64 where a grid of integers would not survive float32."""
 
     def one(array: Array) -> Array:

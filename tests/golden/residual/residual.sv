@@ -7,7 +7,7 @@
 // dw: 9 items a frame, 2 multipliers (1 lanes x 2), 72 cycles a frame
 // fc: 1 items a frame, 6 multipliers (3 lanes x 2), 8 cycles a frame
 //
-// Latency, one frame into an empty design: 358 cycles to the first output beat, 358 to the last.
+// Latency, one frame into an empty design: 361 cycles to the first output beat, 361 to the last.
 // Interval 240 cycles a frame.
 // Data is flat, element 0 at the least significant end; formats are in PORTS.md, firing rules in each module.
 module residual (

@@ -6,7 +6,7 @@
 // in:  18 elements of ufixed<4,0>, element 0 at the least significant end
 // out: 1 elements a beat of ufixed<5,2>
 // Fires when an item is there and its results have room; then nothing stops it. The first result beat can leave
-// 8 cycles after the fire, the last 14; the next fire is 8 cycles later at the earliest.
+// 9 cycles after the fire, the last 15; the next fire is 8 cycles later at the earliest.
 module residual_c1 (
   input  logic clk_i,
   input  logic rst_i,  // synchronous, active high

@@ -6,7 +6,7 @@
 // in:  16 elements of ufixed<5,2>, element 0 at the least significant end
 // out: 1 elements a beat of ufixed<5,2>
 // Fires when an item is there and its results have room; then nothing stops it. The first result beat can leave
-// 7 cycles after the fire, the last 13; the next fire is 8 cycles later at the earliest.
+// 8 cycles after the fire, the last 14; the next fire is 8 cycles later at the earliest.
 module residual_dw (
   input  logic clk_i,
   input  logic rst_i,  // synchronous, active high

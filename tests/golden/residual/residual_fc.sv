@@ -6,7 +6,7 @@
 // in:  16 elements of ufixed<5,2>, element 0 at the least significant end
 // out: 3 elements a beat of fixed<13,6>
 // Fires when an item is there and its results have room; then nothing stops it. The first result beat can leave
-// 12 cycles after the fire, the last 12; the next fire is 8 cycles later at the earliest.
+// 13 cycles after the fire, the last 13; the next fire is 8 cycles later at the earliest.
 module residual_fc (
   input  logic clk_i,
   input  logic rst_i,  // synchronous, active high
