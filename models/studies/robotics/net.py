@@ -1,4 +1,4 @@
-"""ResNet-8 for small patches: a convolution, three residual blocks of 16, 32 and 64 channels, the mean, a dense layer."""
+"""ResNet-8 for small patches: a convolution, three residual blocks of 16, 32 and 64 channels, mean, dense layer."""
 
 import keras
 from keras import layers

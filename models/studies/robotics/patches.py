@@ -22,7 +22,7 @@ SIZE, STRIDE = 24, 4
 """Of a patch, and between patches of a block, in pixels."""
 
 BLOCK, GAP = 64, 8
-"""The picture is cut into blocks, each for training or for testing as a whole, with pixels between that no patch has."""
+"""The picture is cut into blocks, each whole for training or for testing; between them are pixels of no patch."""
 
 TEST_SHARE, SEED = 0.25, 7
 
