@@ -24,7 +24,7 @@ LANES = 8
 """Two lines at four rows."""
 
 
-def build(input_shape: tuple[int, int, int], outputs: int) -> keras.Model:
+def build(input_shape: tuple[int, int, int]) -> keras.Model:
     """Return the network with both heads."""
     x = inputs = keras.Input(input_shape, name="x")
     x = relu(conv(x, STEM, 3, 2, "stem"), "stem")
