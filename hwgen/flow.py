@@ -77,7 +77,7 @@ STAGES: list[Stage] = [
         name="compress",
         run=stages.compress,
         keys=(*NETWORK, *DATA, "train", "compress", "model.name", "hardware", "verify.robustness"),
-        files=("model.builder", "data.set", "data.npz", "data.loader", "verify.robustness.shifted"),
+        files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights", "verify.robustness.shifted"),
         reads=("train/model.keras",),
         writes=("compress/model.keras", "reports/compress.json", "reports/robustness.json"),
         code=("train", "fixed.py", "spec_compress.py", "spec_robustness.py", "planning.py", "cost/estimate.py"),
@@ -243,7 +243,7 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
             interrupts.check()
             forced = forced or stage.name == options.first
             key = stage_key(stage, spec, folder)
-            asked = forced or (options.retrain and stage.name == "train")
+            asked = forced or (options.retrain and stage.name in ("train", "compress"))
             why = "asked" if asked else build.why_stale(stage.name, key, stage.writes)
             if why is None:
                 run = StageRun(stage.name, None)
@@ -289,7 +289,7 @@ def _run_stage(stage: Stage, key: dict[str, str], context: Context, build: Build
         raise
     seconds = time.monotonic() - start
     if context.complete:
-        # --retrain writes train.weights, which is an input too: the key is that of the file now there.
+        # --retrain writes train.weights and compress.weights, inputs too: the key is that of the files now there.
         key = stage_key(stage, context.spec, build.path) if context.retrain else key
         build.finish(stage.name, key, stage.writes, seconds)
     return StageRun(stage.name, seconds)

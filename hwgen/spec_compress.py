@@ -30,6 +30,9 @@ class CompressSection(Section):
     """Fine-tuning after training, with every technique that is asked for."""
 
     epochs: Epochs = 10
+    weights: str | None = Field(
+        default=None, description="a .keras file of the compressed network, used instead of compressing, if it is there"
+    )
     pruning: PruningSection | None = None
 
     @property

@@ -128,13 +128,20 @@ def compress(context: Context) -> None:
     if not context.spec.compress.steps:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
-        from hwgen.train.compress import compress_model
+        from hwgen.train.compress import compress_model, compressed_before
         from hwgen.train.compress.workshop import Workshop
         from hwgen.train.store import load_model, save_model
 
+        spec = context.spec
         model = load_model(context.folder / "train" / "model.keras", trust=context.trust)
-        shop = Workshop(context.spec, context.data, context.progress, _estimator(context.spec))
-        result = compress_model(shop, model)
+        shop = Workshop(spec, context.data, context.progress, _estimator(spec))
+        kept = spec.base_dir / spec.compress.weights if spec.compress.weights else None
+        if kept and kept.exists() and not context.retrain:
+            result = compressed_before(shop, model, kept)
+        else:
+            result = compress_model(shop, model)
+            if kept and context.retrain:
+                save_model(result.model, kept)
         save_model(result.model, target)
         report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
     context.write_json("reports/compress.json", report)

@@ -90,10 +90,27 @@ def _train(spec: ModelSpec, data: DataSet, model: keras.Model, progress: Progres
 
 
 def _from_weights(spec: ModelSpec, data: DataSet | None, model: keras.Model, path: Path) -> TrainResult:
-    """Copy weights, layer by layer, from the file that `train.weights` names."""
-    from hwgen.train.store import load_model, read_notes
+    """Take the weights of the file that `train.weights` names."""
+    from hwgen.train.store import read_notes
 
-    where = f"{spec.line_of('train.weights')}: train.weights"
+    copy_weights(spec, model, path, "train.weights")
+    notes: dict[str, Any] = read_notes(path)
+    float_metric = notes.get("float_metric")
+    quantized = evaluate(spec, data, model) if data else None
+    return TrainResult(model, float_metric if isinstance(float_metric, float) else None, quantized, source="weights")
+
+
+def copy_weights(spec: ModelSpec, model: keras.Model, path: Path, key: str) -> None:
+    """Copy weights into `model`, layer by layer, from the file that the key of model.yaml names.
+
+    Raises
+    ------
+    ModelError
+        If a layer is not in the file, or has another shape there.
+    """
+    from hwgen.train.store import load_model
+
+    where = f"{spec.line_of(key)}: {key}"
     source = load_model(path, where=where)
     theirs = {layer.name: layer.get_weights() for layer in source.layers}
     for layer in model.layers:
@@ -109,10 +126,6 @@ def _from_weights(spec: ModelSpec, data: DataSet | None, model: keras.Model, pat
                 hint="--retrain makes the file again",
             )
         layer.set_weights(found)
-    notes: dict[str, Any] = read_notes(path)
-    float_metric = notes.get("float_metric")
-    quantized = evaluate(spec, data, model) if data else None
-    return TrainResult(model, float_metric if isinstance(float_metric, float) else None, quantized, source="weights")
 
 
 def _shapes(weights: list[Any]) -> str:

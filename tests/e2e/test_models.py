@@ -93,3 +93,26 @@ def test_jet_tagger(root: Path, tmp_path: Path) -> None:
 def test_bring_your_own(root: Path, tmp_path: Path) -> None:
     report = build(root, "bring_your_own", tmp_path / "out")
     assert report["accuracy"]["float"] is None, "nobody knows the float accuracy of a brought network"
+
+
+def test_study_of_road_traffic(root: Path, tmp_path: Path) -> None:
+    """`hwgen compare` builds both networks to the end, and says the same twice; the study's bars hold."""
+    study = root / "models" / "studies" / "smart_city"
+    files = [str(study / name) for name in ("baseline.yaml", "optimized.yaml")]
+    command = [sys.executable, "-m", "hwgen.cli", "compare", *files, "--json"]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, cwd=tmp_path)
+        for _ in range(2)
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stdout + runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout
+    baseline, optimized = json.loads(runs[0].stdout)["builds"]
+    for build in (baseline, optimized):
+        assert build["status"] == "PASS" and build["simulated"] and build["figures"]["mismatches"] == 0
+    assert baseline["figures"]["multipliers"] == optimized["figures"]["multipliers"] == 16
+    assert optimized["figures"]["accuracy"] <= 1.02 * baseline["figures"]["accuracy"]
+    assert optimized["figures"]["accuracy"] <= 0.6 * 0.0392, "persistence"
+    assert optimized["ratios"]["multiplications"] <= 0.3
+    assert optimized["ratios"]["latency_cycles"] <= 0.4 and optimized["ratios"]["interval_cycles"] <= 0.3
+    table = subprocess.run([*command[:-1], "--quiet"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "×0.298" in table.stdout and table.stdout.splitlines()[-1].split() == ["verdict", "PASS", "PASS"]

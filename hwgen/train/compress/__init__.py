@@ -4,6 +4,6 @@
 `spec_compress.STEPS`.
 """
 
-from hwgen.train.compress.steps import CompressResult, compress_model
+from hwgen.train.compress.steps import CompressResult, compress_model, compressed_before
 
-__all__ = ["CompressResult", "compress_model"]
+__all__ = ["CompressResult", "compress_model", "compressed_before"]

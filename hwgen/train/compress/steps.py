@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.train.compress.masks import sparsity_of
-from hwgen.train.compress.pruning import prune
+from hwgen.train.compress.pruning import check_pruned, prune
 from hwgen.train.compress.workshop import StepResult, Workshop
+from hwgen.train.fit import copy_weights
 from hwgen.train.loop import History
 
 if TYPE_CHECKING:
@@ -68,6 +70,23 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
         before = after
     metric = rows[-1]["metric"] if rows else shop.metric(model)
     return CompressResult(model, metric, sparsity_of(model), history, rows)
+
+
+def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> CompressResult:
+    """Take the weights that `compress.weights` names instead of compressing; one row for all techniques.
+
+    Raises
+    ------
+    ModelError
+        If they do not fit the network, or have fewer zeros than `compress.pruning` asks for.
+    """
+    before = _figures(shop, model)
+    copy_weights(shop.spec, model, path, "compress.weights")
+    if "pruning" in shop.spec.compress.steps:
+        check_pruned(shop, model, path.name)
+    metric, after = shop.metric(model) if shop.data else None, _figures(shop, model)
+    row = {"step": "weights", "metric": metric, "before": before, "after": after}
+    return CompressResult(model, metric, sparsity_of(model), {}, [row | {"details": {"file": path.name}, "notes": []}])
 
 
 def _figures(shop: Workshop, model: keras.Model) -> dict[str, Any] | None:

@@ -137,6 +137,8 @@ def run_loader(spec: ModelSpec, reference: str, key: str = "data.loader") -> Raw
     function = import_reference(reference, spec.base_dir, where, DataError)
     try:
         result: Any = function()
+    except DataError as error:
+        raise DataError(error.what, where=where, found=error.found, expected=error.expected, hint=error.hint) from error
     except Exception as error:
         raise DataError(f"the loader {reference} failed: {type(error).__name__}: {error}", where=where) from error
     name = reference.split(":")[-1]

