@@ -1,4 +1,4 @@
-"""The real data of the studies: read, cut and split as their READMEs say; the trained networks reach what is claimed."""
+"""The real data of the studies: read, cut and split as described; the trained networks reach what is claimed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_traffic_is_split_by_time(traffic) -> None:
     assert len(series) == 2 * 8760 + 24 == times[-1] - times[0] + 1
     assert test.min() - traffic.HISTORY >= train.max() and train.min() - traffic.HISTORY >= 0
     assert len(test) == round(0.2 * len(series)) and test.max() == len(series) - 1
-    assert 0 <= series.min() and series.max() * traffic.GAIN < 1
+    assert series.min() >= 0 and series.max() * traffic.GAIN < 1
 
 
 def test_a_window_sees_the_past_and_nothing_else(traffic) -> None:
