@@ -172,3 +172,17 @@ def test_random_stream(seed: int, tmp_path: Path) -> None:
     print(f"replay: HWGEN_SEED={seed} HWGEN_STREAM_SEEDS=1 pytest {__file__}")
     graph = Net(seed).graph()
     check_stream(graph, tmp_path, random_request(graph, seed), seed=seed, frames=7)
+
+
+def test_mean_over_a_power_of_two(tmp_path: Path) -> None:
+    """A mean of 16 pixels is a sum and a scale by 2^-4, whose constant is no stream."""
+    fmt = FixedPoint(8, 2, False, Rounding.RND_CONV, Overflow.SAT)
+    nodes = (
+        ir.Input(name="x", shape=(4, 4, 3), fmt=fmt),
+        ir.SumPool(name="mean_sum", inputs=("x",), pool=(4, 4), strides=(4, 4)),
+        ir.Const(name="mean_s", value=np.ones(1, dtype=np.int64), fraction=4),
+        ir.Scale(name="mean", inputs=("mean_sum", "mean_s")),
+        ir.Requantize(name="mean_q", inputs=("mean",), fmt=fmt),
+        ir.Output(name="y", inputs=("mean_q",)),
+    )
+    check_stream(Graph("mean", nodes).verify(), tmp_path, FoldRequest(reuse_factor=1), frames=4)
