@@ -38,7 +38,7 @@ nightly: $(VENV)/.hwgen-dev $(SPEECH) $(TRAFFIC) $(STEREO)
 	@$(MAKE) --no-print-directory fashion-data
 	@$(BIN)/hwgen doctor --install
 	HWGEN_STREAM_SEEDS=200 $(BIN)/python -m pytest -q tests/unit/test_stream_random.py
-	for yaml in models/*/model.yaml; do $(BIN)/hwgen build $$yaml --set verify.vectors=all || exit 1; done
+	for yaml in models/*/model.yaml models/studies/*/*.yaml; do $(BIN)/hwgen build $$yaml --set verify.vectors=all || exit 1; done
 
 lint: $(VENV)/.hwgen-dev
 	$(BIN)/ruff check hwgen tests sim
