@@ -34,7 +34,6 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 )
 """Every figure: key, title, unit. Cycles are measured in simulation, or predicted where `Column.simulated` is False."""
 
-TIMES = ("latency_cycles", "latency_us", "interval_cycles", "interval_us")
 PLAIN = ("accuracy", "robustness", "mismatches")
 """Figures whose ratio to the first says nothing."""
 

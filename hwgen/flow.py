@@ -76,11 +76,11 @@ STAGES: list[Stage] = [
     Stage(
         name="compress",
         run=stages.compress,
-        keys=(*NETWORK, *DATA, "train", "compress", "model.name", "hardware", "verify.robustness"),
+        keys=(*NETWORK, *DATA, "train", "compress", "verify.robustness"),
         files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights", "verify.robustness.shifted"),
         reads=("train/model.keras",),
         writes=("compress/model.keras", "reports/compress.json", "reports/robustness.json"),
-        code=("train", "fixed.py", "spec_compress.py", "spec_robustness.py", "planning.py", "cost/estimate.py"),
+        code=("train", "fixed.py", "spec_compress.py", "spec_robustness.py"),
         packages=(*KERAS, "scikit-learn", "mlxtend"),
     ),
     # the integer graph, the HLS C++ of the same network, test vectors, and the first two agreements

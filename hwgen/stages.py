@@ -134,7 +134,7 @@ def compress(context: Context) -> None:
 
         spec = context.spec
         model = load_model(context.folder / "train" / "model.keras", trust=context.trust)
-        shop = Workshop(spec, context.data, context.progress, _estimator(spec))
+        shop = Workshop(spec, context.data, context.progress)
         kept = spec.base_dir / spec.compress.weights if spec.compress.weights else None
         if kept and kept.exists() and not context.retrain:
             result = compressed_before(shop, model, kept)
@@ -162,15 +162,6 @@ def _robustness(context: Context) -> None:
     context.write_json(
         "reports/robustness.json", measure_robustness(spec, context.data, before, after, context.progress)
     )
-
-
-def _estimator(spec: ModelSpec) -> Callable[[Any], Any]:
-    """Return what tells of a Keras model what it takes in hardware: lowered and planned as the build would."""
-    from hwgen.cost.estimate import estimate_plan
-    from hwgen.lower import lower_model
-    from hwgen.planning import plan_network
-
-    return lambda model: estimate_plan(plan_network(lower_model(model, spec).graph, spec))
 
 
 def lower(context: Context) -> None:

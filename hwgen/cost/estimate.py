@@ -1,6 +1,6 @@
 """`Estimate`: what a network takes in hardware, in one row of numbers, from its plan alone (no synthesis).
 
-Compression, `hwgen compare` and `hwgen explore` judge networks by it.
+`hwgen compare` judges networks by it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Estimate:
     ----------
     latency_cycles, interval_cycles : int
         As the RTL will have them, exactly.
-    multipliers : int
-        Multipliers in hardware; of adder graphs none.
+    multipliers : int or None
+        Of folded engines; of an unrolled network its DSP blocks, none for adder graphs.
     multiplications : int
         Products with a non-zero weight that an inference needs.
     weights, nonzero : int
@@ -47,7 +47,7 @@ class Estimate:
 
     latency_cycles: int
     interval_cycles: int
-    multipliers: int
+    multipliers: int | None
     multiplications: int
     weights: int
     nonzero: int
@@ -67,7 +67,7 @@ def estimate_plan(decided: Plan | StreamPlan) -> Estimate:
     return Estimate(
         latency_cycles=decided.predicted.latency_cycles,
         interval_cycles=decided.predicted.interval_cycles,
-        multipliers=decided.folding.multipliers if isinstance(decided, StreamPlan) else int(cost.get("DSP") or 0),
+        multipliers=decided.folding.multipliers if isinstance(decided, StreamPlan) else _whole(cost.get("DSP")),
         multiplications=multiplications(graph),
         weights=sum(value.size for value in kernels(graph)),
         nonzero=sum(int(np.count_nonzero(value)) for value in kernels(graph)),

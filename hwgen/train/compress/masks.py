@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +14,6 @@ if TYPE_CHECKING:
 
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "_kernel")
 """Attributes of a layer that hold prunable weights; biases are never pruned."""
-
-
-@contextlib.contextmanager
-def kept_zeros(model: keras.Model, wanted: bool = True) -> Iterator[None]:
-    """Keep every kernel weight of `model` that is 0.0 at 0.0 while something is trained."""
-    masks = [Mask(layer.name, variable) for layer in model.layers for variable in prunable(layer)] if wanted else []
-    try:
-        yield
-        for mask in masks:
-            mask.check()
-    finally:
-        for mask in masks:
-            mask.release()
 
 
 def sparsity_of(model: keras.Model) -> dict[str, float]:
@@ -56,18 +41,15 @@ class Mask:
 
     Parameters
     ----------
-    share : float, optional
-        Of the weights that `update` prunes in the end; None: those that are 0.0 now stay so.
+    share : float
+        Of the weights that `update` prunes in the end.
     """
 
-    def __init__(self, layer: str, variable: Any, share: float | None = None) -> None:
+    def __init__(self, layer: str, variable: Any, share: float) -> None:
         keras = import_keras()
-        weights = np.asarray(variable)
-        ones = np.ones_like(weights) if share is not None else (weights != 0).astype(weights.dtype)
-        self.layer, self.variable = layer, variable
-        self.share = share if share is not None else 1 - float(ones.mean())
+        self.layer, self.variable, self.share = layer, variable, share
         self.before = variable.constraint
-        self.mask = keras.Variable(ones, trainable=False, name=f"{layer}_mask")
+        self.mask = keras.Variable(np.ones(variable.shape, variable.dtype), trainable=False, name=f"{layer}_mask")
         variable.constraint = self._constrain
 
     def _constrain(self, value: Any) -> Any:

@@ -54,7 +54,6 @@ def prune(shop: Workshop, model: keras.Model) -> StepResult:
     finally:
         for mask in masks:
             mask.release()
-    shop.zeros_stay = True
     return StepResult(model, history)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,7 @@ class CompressResult:
     ----------
     sparsity : the share of weights that are exactly 0.0, by layer, of the floats
         The integers have more zeros: small weights round to 0. Those are counted where integers are.
-    steps : a row a technique: ``{"step", "metric", "before", "after", "details", "notes"}``
-        `before` and `after` are the hardware's figures (`Estimate`), None where nothing could tell.
+    steps : a row a technique, with the metric after it: ``{"step", "metric"}``
     """
 
     model: keras.Model
@@ -51,23 +50,12 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
     """
     rows: list[dict[str, Any]] = []
     history: History = {}
-    before = _figures(shop, model) if shop.spec.compress.steps else None
     for name in shop.spec.compress.steps:
         result = STEP_OF[name](shop, model)
-        model, after = result.model, _figures(shop, result.model)
-        rows.append(
-            {
-                "step": name,
-                "metric": shop.metric(model),
-                "before": before,
-                "after": after,
-                "details": result.details,
-                "notes": result.notes,
-            }
-        )
+        model = result.model
+        rows.append({"step": name, "metric": shop.metric(model)})
         for key, values in result.history.items():
             history.setdefault(key, []).extend(values)
-        before = after
     metric = rows[-1]["metric"] if rows else shop.metric(model)
     return CompressResult(model, metric, sparsity_of(model), history, rows)
 
@@ -80,17 +68,8 @@ def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> Compres
     ModelError
         If they do not fit the network, or have fewer zeros than `compress.pruning` asks for.
     """
-    before = _figures(shop, model)
     copy_weights(shop.spec, model, path, "compress.weights")
     if "pruning" in shop.spec.compress.steps:
         check_pruned(shop, model, path.name)
-    metric, after = shop.metric(model) if shop.data else None, _figures(shop, model)
-    row = {"step": "weights", "metric": metric, "before": before, "after": after}
-    return CompressResult(model, metric, sparsity_of(model), {}, [row | {"details": {"file": path.name}, "notes": []}])
-
-
-def _figures(shop: Workshop, model: keras.Model) -> dict[str, Any] | None:
-    if shop.estimate is None:
-        return None
-    shop.progress("counting the hardware", None)
-    return asdict(shop.estimate(model))
+    metric = shop.metric(model)
+    return CompressResult(model, metric, sparsity_of(model), {}, [{"step": "weights", "metric": metric}])
