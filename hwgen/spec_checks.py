@@ -58,6 +58,7 @@ def check(document: Document, folder: Path | None) -> None:
     look = _Look(document)
     _check_name(look)
     _check_sources(look)
+    _check_order(look)
     if folder is not None:
         _check_files(look, folder)
     _check_layer_names(look)
@@ -119,6 +120,19 @@ def _check_sources(look: _Look) -> None:
                 look.document.fail(
                     f"precision.{key}", f"quantizers cannot be filled in: {reason}", expected="no such key"
                 )
+
+
+def _check_order(look: _Look) -> None:
+    """`compress.order` names every technique that is asked for, once, and no other; distillation needs one of them."""
+    order, asked = look.get("compress.order"), [step for step in STEPS if look.has(f"compress.{step}")]
+    if isinstance(order, list) and sorted(map(str, order)) != sorted(asked):
+        expected = f"{', '.join(asked) or 'no order'}, each once"
+        what = "the order is not that of the techniques asked for"
+        look.document.fail("compress.order", what, expected=expected, found=", ".join(map(str, order)))
+    if look.has("compress.distill") and not asked:
+        expected = f"one of {', '.join(STEPS)}"
+        what = "distillation is a way of fine-tuning, and no technique fine-tunes"
+        look.document.fail("compress.distill", what, expected=expected, found=None)
 
 
 def _check_files(look: _Look, folder: Path) -> None:

@@ -129,6 +129,7 @@ def compress(context: Context) -> None:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
         from hwgen.train.compress import compress_model, compressed_before
+        from hwgen.train.compress.kept import keep, layers_of
         from hwgen.train.compress.workshop import Workshop
         from hwgen.train.store import load_model, save_model
 
@@ -139,9 +140,10 @@ def compress(context: Context) -> None:
         if kept and kept.exists() and not context.retrain:
             result = compressed_before(shop, model, kept)
         else:
+            before = layers_of(model)
             result = compress_model(shop, model)
             if kept and context.retrain:
-                save_model(result.model, kept)
+                keep(shop, before, result.model, kept)
         save_model(result.model, target)
         report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
     context.write_json("reports/compress.json", report)

@@ -49,6 +49,7 @@ class Task:
     loss: Any
     metric: str
     threshold: float
+    loss_weights: list[float] | None = None
 
     @property
     def samples(self) -> int:
@@ -130,7 +131,7 @@ def run(
     batch = min(spec.train.batch_size, task.samples)
     steps = epochs * math.ceil(task.samples / batch)
     rate = keras.optimizers.schedules.CosineDecay(spec.train.learning_rate, steps, alpha=final_rate)
-    model.compile(optimizer=_optimizer(spec, rate), loss=task.loss, jit_compile=False)
+    model.compile(_optimizer(spec, rate), loss=task.loss, loss_weights=task.loss_weights, jit_compile=False)
     keeper = _keeper(spec, message, epochs, best_from, progress)
     fitted = model.fit(
         list(task.x_fit) if len(task.x_fit) > 1 else task.x_fit[0],

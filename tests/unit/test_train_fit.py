@@ -8,14 +8,13 @@ from train_helpers import blobs, spec_of, write_blobs
 
 from hwgen.errors import HwgenError, ModelError
 from hwgen.train.build import make_model
-from hwgen.train.compress import compress_model, compressed_before
+from hwgen.train.compress import compress_model
 from hwgen.train.compress.masks import sparsity_of
 from hwgen.train.compress.workshop import Workshop
 from hwgen.train.data import load_data
 from hwgen.train.fit import train_model
 from hwgen.train.loop import evaluate, evaluation_batch, grid_inputs, make_task
 from hwgen.train.metrics import evaluate_outputs, metric_name, roc_auc
-from hwgen.train.store import save_model
 
 pytestmark = pytest.mark.keras
 
@@ -215,21 +214,3 @@ def test_metrics():
     assert roc_auc(scores, positive) == 0.875
     with pytest.raises(HwgenError, match="both kinds"):
         roc_auc(scores, positive | True)
-
-
-def test_compressed_weights_are_used_if_they_are_as_asked(tmp_path):
-    plan = {"epochs": 2, "weights": "kept.keras", "pruning": {"sparsity": 0.5}}
-    spec, data, model = prepared(tmp_path, {"compress": plan})
-    train_model(spec, data, model)
-    made = compress_model(Workshop(spec, data), model)
-    save_model(model, tmp_path / "kept.keras")
-    fresh = make_model(spec, data)
-    used = compressed_before(Workshop(spec, data), fresh, tmp_path / "kept.keras")
-    assert used.sparsity == made.sparsity and used.metric == made.metric and used.steps[0]["step"] == "weights"
-    assert all((a == b).all() for a, b in zip(model.get_weights(), fresh.get_weights(), strict=True))
-    plan["pruning"] = {"sparsity": 0.6}
-    spec = spec_of(tmp_path, {"compress": plan})
-    with pytest.raises(ModelError, match=r"not pruned as compress\.pruning asks") as failure:
-        compressed_before(Workshop(spec, data), make_model(spec, data), tmp_path / "kept.keras")
-    assert failure.value.exit_status == 2 and "16 zeros of 32 in fc1" in str(failure.value)
-    assert "model.yaml:" in str(failure.value) and "compress.weights" in str(failure.value)

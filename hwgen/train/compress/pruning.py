@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hwgen.errors import ModelError, SpecError
+from hwgen.errors import SpecError
 from hwgen.train.compress.masks import Mask, prunable
 from hwgen.train.compress.workshop import StepResult, Workshop
 from hwgen.train.env import import_keras
@@ -55,27 +53,6 @@ def prune(shop: Workshop, model: keras.Model) -> StepResult:
         for mask in masks:
             mask.release()
     return StepResult(model, history)
-
-
-def check_pruned(shop: Workshop, model: keras.Model, file: str) -> None:
-    """Refuse weights, taken from `file`, with fewer zeros than `compress.pruning` asks for.
-
-    Raises
-    ------
-    ModelError
-        Names the first such layer.
-    """
-    for layer, kernel, share in _targets(shop.spec, model):
-        weights = np.asarray(kernel)
-        zeros, wanted = int((weights == 0).sum()), round(share * weights.size)
-        if zeros < wanted:
-            raise ModelError(
-                f"the weights in {file} are not pruned as compress.pruning asks",
-                where=shop.where("weights"),
-                found=f"{zeros} zeros of {weights.size} in {layer}",
-                expected=f"{wanted}",
-                hint="--retrain makes the file again",
-            )
 
 
 def _targets(spec: ModelSpec, model: keras.Model) -> list[tuple[str, Any, float]]:

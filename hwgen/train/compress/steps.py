@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwgen.train.compress.distill import train_teacher
+from hwgen.train.compress.kept import take_kept
 from hwgen.train.compress.masks import sparsity_of
-from hwgen.train.compress.pruning import check_pruned, prune
+from hwgen.train.compress.pruning import prune
+from hwgen.train.compress.structured import structured
 from hwgen.train.compress.workshop import StepResult, Workshop
-from hwgen.train.fit import copy_weights
 from hwgen.train.loop import History
 
 if TYPE_CHECKING:
     import keras
 
 STEP_OF: Mapping[str, Callable[[Workshop, Any], StepResult]] = {
+    "structured": structured,
     "pruning": prune,
 }
 """What applies each technique. A network in, fine-tuned in place or made anew."""
@@ -30,7 +33,7 @@ class CompressResult:
     ----------
     sparsity : the share of weights that are exactly 0.0, by layer, of the floats
         The integers have more zeros: small weights round to 0. Those are counted where integers are.
-    steps : a row a technique, with the metric after it: ``{"step", "metric"}``
+    steps : a row a technique, with the metric after it: ``{"step", "metric"}`` and the technique's own details
     """
 
     model: keras.Model
@@ -50,26 +53,28 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
     """
     rows: list[dict[str, Any]] = []
     history: History = {}
+    if shop.spec.compress.steps and shop.spec.compress.distill is not None:
+        data = shop.known_data("distill", "distillation trains a teacher and")
+        shop.teacher = train_teacher(shop.spec, data, model, shop.progress)
+        rows.append({"step": "teacher", "metric": shop.metric(shop.teacher)})
     for name in shop.spec.compress.steps:
         result = STEP_OF[name](shop, model)
         model = result.model
-        rows.append({"step": name, "metric": shop.metric(model)})
+        rows.append({"step": name, "metric": shop.metric(model)} | result.details)
         for key, values in result.history.items():
             history.setdefault(key, []).extend(values)
-    metric = rows[-1]["metric"] if rows else shop.metric(model)
+    metric = rows[-1]["metric"] if shop.spec.compress.steps else shop.metric(model)
     return CompressResult(model, metric, sparsity_of(model), history, rows)
 
 
 def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> CompressResult:
-    """Take the weights that `compress.weights` names instead of compressing; one row for all techniques.
+    """Take the network that `compress.weights` names instead of compressing `model`; one row for all techniques.
 
     Raises
     ------
     ModelError
-        If they do not fit the network, or have fewer zeros than `compress.pruning` asks for.
+        If it was made by other settings, or from another network.
     """
-    copy_weights(shop.spec, model, path, "compress.weights")
-    if "pruning" in shop.spec.compress.steps:
-        check_pruned(shop, model, path.name)
-    metric = shop.metric(model)
-    return CompressResult(model, metric, sparsity_of(model), {}, [{"step": "weights", "metric": metric}])
+    result = take_kept(shop, model, path)
+    metric = shop.metric(result)
+    return CompressResult(result, metric, sparsity_of(result), {}, [{"step": "weights", "metric": metric}])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError, SpecError
+from hwgen.train.compress.distill import with_teacher
 from hwgen.train.loop import History, Progress, evaluate, make_task, run, silent
 
 if TYPE_CHECKING:
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Workshop:
-    """What every compression step is given."""
+    """What every compression step is given.
+
+    Parameters
+    ----------
+    teacher : in floats, whose outputs every fine-tuning follows; None: labels alone
+    """
 
     spec: ModelSpec
     data: DataSet | None
     progress: Progress = silent
+    teacher: keras.Model | None = None
 
     def where(self, key: str) -> str:
         """Return ``model.yaml:12: compress.<key>`` for a message."""
@@ -44,10 +51,13 @@ class Workshop:
         callbacks: tuple[Any, ...] = (),
     ) -> History:
         """Train `model` in place for some epochs and keep its best one: the one place where it is fine-tuned."""
+        task = make_task(self.spec, self.known_data("", "fine-tuning"), model)
+        if self.teacher is not None:
+            model, task = with_teacher(self.spec, model, task, self.teacher)
         return run(
             self.spec,
             model,
-            make_task(self.spec, self.known_data("", "fine-tuning"), model),
+            task,
             epochs=epochs,
             message=message,
             progress=self.progress,
@@ -66,7 +76,13 @@ class Workshop:
 
 @dataclass
 class StepResult:
-    """What one compression step gives: the network (the same one, or a new one of other shapes), and its training."""
+    """What one compression step gives: the network (the same one, or a new one of other shapes), and its training.
+
+    Parameters
+    ----------
+    details : what else is to stand in the step's row of reports/compress.json, as plain values
+    """
 
     model: keras.Model
     history: History = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
