@@ -243,7 +243,9 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
             interrupts.check()
             forced = forced or stage.name == options.first
             key = stage_key(stage, spec, folder)
-            asked = forced or (options.retrain and stage.name in ("train", "compress"))
+            # with --from, --retrain is for that stage and later ones: `--from compress --retrain` keeps what was trained
+            context.retrain = options.retrain and (forced or options.first is None)
+            asked = forced or (context.retrain and stage.name in ("train", "compress"))
             why = "asked" if asked else build.why_stale(stage.name, key, stage.writes)
             if why is None:
                 run = StageRun(stage.name, None)

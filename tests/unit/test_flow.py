@@ -124,6 +124,8 @@ def test_from_to_force_retrain(build) -> None:
     assert CALLS.take() == ALL
     build(retrain=True)
     assert CALLS.take() == ["train"]
+    build(first="lower", retrain=True)
+    assert CALLS.take() == ["lower", "verify"]  # what was trained is kept
 
 
 def test_damaged_or_missing_outputs_are_made_again(build, tmp_path: Path) -> None:
