@@ -243,7 +243,7 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
             interrupts.check()
             forced = forced or stage.name == options.first
             key = stage_key(stage, spec, folder)
-            # with --from, --retrain is for that stage and later ones: `--from compress --retrain` keeps what was trained
+            # with --from, --retrain is for that stage and later ones: what was trained before it is kept
             context.retrain = options.retrain and (forced or options.first is None)
             asked = forced or (context.retrain and stage.name in ("train", "compress"))
             why = "asked" if asked else build.why_stale(stage.name, key, stage.writes)
