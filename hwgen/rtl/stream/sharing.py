@@ -46,6 +46,13 @@ class Shares:
     lent: IntArray
     load: int
 
+    @property
+    def shown(self) -> int:
+        """Steps of the busiest way if it showed one element at a time, to all of its lanes."""
+        lanes = self.ways * self.results
+        times = np.bincount(self.element * lanes + self.lane, minlength=len(self.counts) * lanes)
+        return int(times.reshape(len(self.counts), self.ways, self.results).max(axis=2).sum(axis=0).max(initial=0))
+
     def banked(self, banks: int) -> tuple[IntArray, IntArray, int, int]:
         """Return each element's bank (way * banks + bank) and address, the banks of a way, and their depth."""
         most = int(np.bincount(self.way[self.rows]).max())

@@ -89,7 +89,9 @@ def with_config(layer: Any, changes: Mapping[str, Any], weights: Sequence[Array]
             config[key] = None
         elif key.endswith("_initializer") and _class_name(value) == "QInitializer":
             config[key] = value["config"]["initializer"]
-    return NewLayer(type(layer).from_config(config | dict(changes)), layer.get_weights() if weights is None else weights)
+    return NewLayer(
+        type(layer).from_config(config | dict(changes)), layer.get_weights() if weights is None else weights
+    )
 
 
 def _same(layer: Any) -> NewLayer:
