@@ -163,6 +163,15 @@ def test_blocks_across_the_lanes_need_one_bank(block: tuple[int, int], ways: int
     assert other.banks == 8 and plan.index_bits < 0.5 * other.index_bits
 
 
+def test_zeros_inside_blocks_do_not_part_the_lanes() -> None:
+    weights = block_matrix(6, (64, 64), (1, 8), 0.25)
+    weights[np.random.default_rng(6).random(weights.shape) < 0.04] = 0  # rounded to 0
+    plan = schedule(weights, 8)
+    check_schedule(plan, weights)
+    assert plan.banks == 1 and plan.ideal_cycles < plan.cycles <= 1.0625 * plan.ideal_cycles
+    assert plan.cycles == estimated_cycles(weights, 8)
+
+
 def test_blocks_narrower_than_the_lanes_keep_the_banks() -> None:
     weights = block_matrix(5, (64, 64), (4, 1), 0.25)
     plan = schedule(weights, 8)

@@ -20,7 +20,7 @@ import numpy as np
 
 from hwgen.fixed import IntArray
 from hwgen.rtl.stream.colouring import Colouring
-from hwgen.rtl.stream.sharing import shares_of
+from hwgen.rtl.stream.sharing import shares_of, shares_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +174,9 @@ def sum_latency(inputs: int) -> int:
 
 def estimated_cycles(weights: IntArray, results: int, ways: int = 1) -> int:
     """Return the steps that the loads of the lanes allow: `schedule` seldom needs more, never less."""
-    return shares_of(weights, results, ways).load
+    shares = shares_of(weights, results, ways)
+    together = shares_together(weights, shares)
+    return shares.load if together is None else max(together.accs, together.shown)
 
 
 def schedule_of(weights: IntArray, results: int, ways: int = 1) -> SparseSchedule:
@@ -198,36 +200,33 @@ def schedule(weights: IntArray, results: int, ways: int = 1, banks: int | None =
     ways : int
         Lanes a result; more than elements with a weight are not used.
     banks : int, optional
-        Banks a way. By default one, where that takes no more steps (all lanes then work on the same element, as blocks
-        of zeros across the lanes allow), else one a lane. Fewer make a smaller word and more steps.
+        Banks a way. By default one, where that takes hardly more steps (all lanes then work on the same element, as
+        blocks of zeros across the lanes allow), else one a lane. Fewer make a smaller word and more steps.
     """
     weights = np.asarray(weights, dtype=np.int64)
     shares = shares_of(weights, results, ways)
+    together = shares_together(weights, shares) if banks is None else None
+    least = shares.load
+    if together is not None:
+        shares, banks, least = together, 1, max(together.accs, together.shown)
     output, lane, accs, element = shares.output, shares.lane, shares.accs, shares.element
-    fewest = 1 if banks is None and shares.shown <= shares.load else None
-    for number in (fewest, shares.results if banks is None else banks):
-        if number is None:
-            continue
-        bank, address, used, depth = shares.banked(number)
-        lanes = shares.ways * shares.results
-        colouring = Colouring(bank[element], element, lane, shares.ways * used, lanes, shares.load)
-        if colouring.count <= shares.load:
-            break
+    bank, address, banks, depth = shares.banked(shares.results if banks is None else banks)
+    colouring = Colouring(bank[element], element, lane, shares.ways * banks, shares.ways * shares.results, least)
     steps, count = colouring.steps, colouring.count
     value, source, target = np.zeros((3, count, shares.ways * shares.results), dtype=np.int64)
     value[steps, lane] = weights[element, output]
-    source[steps, lane] = bank[element] % used
+    source[steps, lane] = bank[element] % banks
     target[steps, lane] = shares.acc[output] + accs * shares.lent
-    addresses = np.zeros((count, shares.ways * used), dtype=np.int64)
+    addresses = np.zeros((count, shares.ways * banks), dtype=np.int64)
     addresses[steps, bank[element]] = address[element]
-    select = np.full(shares.ways * used * depth, -1, dtype=np.int64)
+    select = np.full(shares.ways * banks * depth, -1, dtype=np.int64)
     select[bank[shares.rows] * depth + address[shares.rows]] = shares.rows
     low, high = min(int(weights.min()), -1), max(int(weights.max()), 1)
     return SparseSchedule(
         inputs=weights.shape[0],
         outputs=weights.shape[1],
         ways=shares.ways,
-        banks=used,
+        banks=banks,
         bank_depth=depth,
         results=shares.results,
         accs=accs,
