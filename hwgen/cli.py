@@ -171,6 +171,25 @@ def compare(
 
 
 @app.command()
+def scan(
+    file: Annotated[Path, typer.Argument(help="A model.yaml.", show_default=False)],
+    max_drop: Annotated[float, typer.Option("--max-drop", help="How much of the metric may be lost.")] = 0.01,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Override a key, as in build.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Build folder [hls_projects/<model.name>].")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each layer bears: the metric with zeros, fewer bits or a lower rank in that layer, not fine-tuned."""
+    with _reported(out):
+        from hwgen.report.progress import Screen, Silent
+        from hwgen.scan import scan as measure
+
+        with Silent() if quiet or as_json else Screen() as screen:
+            found = measure(file, out=out, overrides=overrides or (), max_drop=max_drop, screen=screen)
+        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+
+
+@app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="A build folder.")],
     html: Annotated[bool, typer.Option("--html", help="Open report.html in a browser; print its path.")] = False,

@@ -14,6 +14,7 @@ from hwgen.errors import NumericsError, SpecError
 from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
 from hwgen.spec_compress import STEPS
+from hwgen.spec_pruning import check_pruning
 from hwgen.spec_quantizers import quantizer_fault
 from hwgen.spec_robustness import is_reference
 from hwgen.spec_yaml import Document
@@ -66,6 +67,7 @@ def check(document: Document, folder: Path | None) -> None:
     _check_part(look, folder)
     _check_handoff(look)
     _check_quantizers(look)
+    check_pruning(document)
 
 
 def _check_name(look: _Look) -> None:

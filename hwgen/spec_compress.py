@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hwgen.spec_base import Count, Fraction, Section
 
@@ -14,6 +16,16 @@ STEPS: tuple[Step, ...] = ("structured", "pruning")
 """The techniques in their order: first what changes shapes, then what puts zeros into them."""
 
 Epochs = Annotated[int, Field(ge=0)]
+
+
+def _pattern(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and re.fullmatch(r"\d+:\d+", value)):
+        return value
+    quotes = "" if isinstance(value, str) else "; in quotes, or YAML reads a number to base 60"
+    raise PydanticCustomError("hwgen", "not a pattern", {"expected": f'n:m, as "2:4"{quotes}'})
+
+
+Pattern = Annotated[str, BeforeValidator(_pattern)]
 
 
 class StructuredSection(Section):
@@ -32,11 +44,31 @@ class StructuredSection(Section):
 class PruningSection(Section):
     """Zeros by magnitude, scheduled during fine-tuning."""
 
-    sparsity: Fraction
+    sparsity: Fraction | None = Field(default=None, description="required, but with method n_m, where pattern says it")
     begin_epoch: Epochs = 0
-    end_epoch: Annotated[int, Field(ge=0, description="default: 70 % of compress.epochs")] = 7
-    method: Literal["magnitude"] = "magnitude"
+    end_epoch: Annotated[int, Field(ge=0, description="default: 70 % of the epochs")] = 7
+    method: Literal["magnitude", "n_m", "block"] = "magnitude"
+    scope: Literal["layer", "global"] = "layer"
+    pattern: Pattern | None = Field(default=None, description="n_m: as 2:4, non-zeros in so many inputs")
+    block: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="block: inputs × outputs of a block that is kept or goes as a whole"
+    )
     layers: dict[str, Fraction] = {}
+    epochs: Epochs | None = Field(default=None, description="of this fine-tuning; default: compress.epochs")
+
+    @property
+    def n_of_m(self) -> tuple[int, int]:
+        """Return n and m of `pattern`."""
+        n, _, m = (self.pattern or "1:1").partition(":")
+        return int(n), int(m)
+
+    def share_of(self, layer: str) -> float | None:
+        """Return the share of a layer that is pruned in the end; None: the budget of all layers decides."""
+        if layer in self.layers:
+            return float(self.layers[layer])
+        if self.method == "n_m":
+            return 1 - self.n_of_m[0] / self.n_of_m[1]
+        return None if self.scope == "global" else self.sparsity
 
 
 class DistillSection(Section):
@@ -68,7 +100,8 @@ class CompressSection(Section):
     @classmethod
     def _fill_end(cls, value: Any) -> Any:
         if isinstance(value, dict) and isinstance(value.get("pruning"), dict):
-            epochs = value.get("epochs", 10)
-            if isinstance(epochs, int) and value["pruning"].get("end_epoch", None) is None:
-                return value | {"pruning": value["pruning"] | {"end_epoch": round(0.7 * epochs)}}
+            pruning = value["pruning"]
+            epochs = pruning["epochs"] if pruning.get("epochs") is not None else value.get("epochs", 10)
+            if isinstance(epochs, int) and pruning.get("end_epoch", None) is None:
+                return value | {"pruning": pruning | {"end_epoch": round(0.7 * epochs)}}
         return value

@@ -72,6 +72,7 @@ def train(context: Context) -> None:
     """Make the network, refuse what cannot become hardware, train it (or take its weights)."""
     from hwgen.lower import check_model
     from hwgen.train.build import make_model
+    from hwgen.train.compress.pruning import targets_of
     from hwgen.train.fit import train_model
     from hwgen.train.metrics import metric_name
     from hwgen.train.robustness import check_robustness
@@ -81,6 +82,8 @@ def train(context: Context) -> None:
     context.progress("making the network", None)
     model = make_model(spec, data, trust=context.trust)
     check_named_layers(spec, [layer.name for layer in model.layers])
+    if spec.compress.steps[:1] == ("pruning",):  # before anything is trained, where no step before changes shapes
+        targets_of(spec, model)
     check_model(model, spec)
     if data is not None:
         check_robustness(spec, data)

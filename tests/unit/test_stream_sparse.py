@@ -142,3 +142,55 @@ def test_the_report_says_what_skipping_saves() -> None:
 def test_a_dense_layer_keeps_the_dense_engine() -> None:
     plan = plan_stream(pruned_net(1, 0.9), RtlOptions(clock_period_ns=4.0), FoldRequest(reuse_factor=12))
     assert {fold.kind for fold in plan.folding.folds.values()} == {"mac"}
+
+
+def block_matrix(seed: int, shape: tuple[int, int], block: tuple[int, int], density: float) -> np.ndarray:
+    """Return weights of which `density` of the blocks is left."""
+    rng, grid = np.random.default_rng(seed), (shape[0] // block[0], shape[1] // block[1])
+    count = grid[0] * grid[1]
+    kept = (rng.permutation(count) < round(density * count)).reshape(grid)
+    values = rng.integers(1, 16, shape) * rng.choice([-1, 1], shape)
+    return values * kept.repeat(block[0], axis=0).repeat(block[1], axis=1)
+
+
+@pytest.mark.parametrize("ways", [1, 2])
+@pytest.mark.parametrize("block", [(1, 8), (4, 8), (2, 16)])
+def test_blocks_across_the_lanes_need_one_bank(block: tuple[int, int], ways: int) -> None:
+    blocked, scattered = block_matrix(5, (64, 64), block, 0.25), random_matrix(5, 64, 64, 0.25)
+    plan, other = schedule(blocked, 8, ways), schedule(scattered, 8, ways)
+    check_schedule(plan, blocked)
+    assert plan.banks == 1 and not plan.spill and plan.cycles == plan.ideal_cycles
+    assert other.banks == 8 and plan.index_bits < 0.5 * other.index_bits
+
+
+def test_zeros_inside_blocks_do_not_part_the_lanes() -> None:
+    weights = block_matrix(6, (64, 64), (1, 8), 0.25)
+    weights[np.random.default_rng(6).random(weights.shape) < 0.04] = 0  # rounded to 0
+    plan = schedule(weights, 8)
+    check_schedule(plan, weights)
+    assert plan.banks == 1 and plan.ideal_cycles < plan.cycles <= 1.0625 * plan.ideal_cycles
+    assert plan.cycles == estimated_cycles(weights, 8)
+
+
+def test_blocks_narrower_than_the_lanes_keep_the_banks() -> None:
+    weights = block_matrix(5, (64, 64), (4, 1), 0.25)
+    plan = schedule(weights, 8)
+    check_schedule(plan, weights)
+    assert plan.banks == 8 and plan.cycles <= plan.ideal_cycles + 1
+
+
+@pytest.mark.verilator
+def test_a_block_pruned_layer_is_exact_in_hardware(tmp_path: Path) -> None:
+    weights = block_matrix(2, (16, 8), (2, 4), 0.25)
+    graph = Graph(
+        "blocks",
+        (
+            ir.Input(name="x", shape=(16,), fmt=FixedPoint(6, 2)),
+            ir.Const(name="w", value=weights, fraction=4),
+            ir.Dense(name="fc", inputs=("x", "w")),
+            ir.Output(name="y", inputs=("fc",)),
+        ),
+    ).verify()
+    decided = check_stream(graph, tmp_path, FoldRequest(reuse_factor=8))
+    (row,) = statistics(decided)["layers"]
+    assert row["sparse"]["banks"] == 1 and row["sparse"]["cycles"] == 8

@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.fixed import IntArray
 
 SPILL_GAIN = 1.02  # a spill must save more than this
+TOGETHER_COST = 1.0625  # steps, at most, that it may cost to read one element at a time: the index halves
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,13 @@ class Shares:
     lent: IntArray
     load: int
 
+    @property
+    def shown(self) -> int:
+        """Steps of the busiest way if it showed one element at a time, to all of its lanes."""
+        lanes = self.ways * self.results
+        times = np.bincount(self.element * lanes + self.lane, minlength=len(self.counts) * lanes)
+        return int(times.reshape(len(self.counts), self.ways, self.results).max(axis=2).sum(axis=0).max(initial=0))
+
     def banked(self, banks: int) -> tuple[IntArray, IntArray, int, int]:
         """Return each element's bank (way * banks + bank) and address, the banks of a way, and their depth."""
         most = int(np.bincount(self.way[self.rows]).max())
@@ -59,21 +67,45 @@ class Shares:
         return bank, address, banks, depth
 
 
-def shares_of(weights: IntArray, results: int, ways: int) -> Shares:
-    """Share out the non-zero weights of a matrix (inputs, outputs)."""
+def shares_together(weights: IntArray, shares: Shares) -> Shares | None:
+    """Return shares in which all lanes of a way work on the same element, or None if that takes too many steps.
+
+    Blocks of zeros across the lanes allow it, even where single weights of a block have become 0 too.
+
+    Parameters
+    ----------
+    shares : what `shares_of` gives; its load is the measure
+    """
+    most = int(shares.load * TOGETHER_COST)
+    lanes = np.arange(weights.shape[1]) % shares.results
+    times = np.stack([np.count_nonzero(weights[:, lanes == k], axis=1) for k in range(shares.results)])
+    if int(times.max(axis=0).sum()) > most * shares.ways:
+        return None
+    together = shares_of(weights, shares.results, shares.ways, in_order=True)
+    return together if together.shown <= most else None
+
+
+def shares_of(weights: IntArray, results: int, ways: int, *, in_order: bool = False) -> Shares:
+    """Share out the non-zero weights of a matrix (inputs, outputs).
+
+    Parameters
+    ----------
+    in_order : bool
+        Outputs go to lanes one after the other and nothing is lent, instead of by their number of weights.
+    """
     inputs, outputs = weights.shape
     element, output = np.nonzero(weights)
     counts, columns = np.bincount(element, minlength=inputs), np.bincount(output, minlength=outputs)
     rows = np.flatnonzero(counts) if len(element) else np.zeros(1, dtype=np.int64)
     results, ways = max(1, min(results, outputs)), max(1, min(ways, len(rows)))
     accs = -(-outputs // results)
-    owner, _ = longest_first(columns, results, accs)
+    owner = np.arange(outputs) % results if in_order else longest_first(columns, results, accs)[0]
     way = _ways(weights, rows, counts, owner, results, ways)
     load = np.zeros((ways, results), dtype=np.int64)
     np.add.at(load, (way[element], owner[output]), 1)
     ideal = max(accs, -(-int(load.sum(axis=1).max()) // results))
     lend = np.zeros_like(load)
-    if results > 1 and load.max() > SPILL_GAIN * ideal:
+    if results > 1 and load.max() > SPILL_GAIN * ideal and not in_order:
         ring = _ring(load.sum(axis=0), ways * ideal)
         place = np.argsort(ring)
         owner, load = place[owner], load[:, ring]

@@ -20,7 +20,7 @@ import numpy as np
 
 from hwgen.fixed import IntArray
 from hwgen.rtl.stream.colouring import Colouring
-from hwgen.rtl.stream.sharing import shares_of
+from hwgen.rtl.stream.sharing import shares_of, shares_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +174,9 @@ def sum_latency(inputs: int) -> int:
 
 def estimated_cycles(weights: IntArray, results: int, ways: int = 1) -> int:
     """Return the steps that the loads of the lanes allow: `schedule` seldom needs more, never less."""
-    return shares_of(weights, results, ways).load
+    shares = shares_of(weights, results, ways)
+    together = shares_together(weights, shares)
+    return shares.load if together is None else max(together.accs, together.shown)
 
 
 def schedule_of(weights: IntArray, results: int, ways: int = 1) -> SparseSchedule:
@@ -198,14 +200,18 @@ def schedule(weights: IntArray, results: int, ways: int = 1, banks: int | None =
     ways : int
         Lanes a result; more than elements with a weight are not used.
     banks : int, optional
-        Banks a way; one a lane by default. Fewer make a smaller word and more steps.
+        Banks a way. By default one, where that takes hardly more steps (all lanes then work on the same element, as
+        blocks of zeros across the lanes allow), else one a lane. Fewer make a smaller word and more steps.
     """
     weights = np.asarray(weights, dtype=np.int64)
     shares = shares_of(weights, results, ways)
-    output, lane, accs = shares.output, shares.lane, shares.accs
+    together = shares_together(weights, shares) if banks is None else None
+    least = shares.load
+    if together is not None:
+        shares, banks, least = together, 1, max(together.accs, together.shown)
+    output, lane, accs, element = shares.output, shares.lane, shares.accs, shares.element
     bank, address, banks, depth = shares.banked(shares.results if banks is None else banks)
-    element = shares.element
-    colouring = Colouring(bank[element], element, lane, shares.ways * banks, shares.ways * shares.results, shares.load)
+    colouring = Colouring(bank[element], element, lane, shares.ways * banks, shares.ways * shares.results, least)
     steps, count = colouring.steps, colouring.count
     value, source, target = np.zeros((3, count, shares.ways * shares.results), dtype=np.int64)
     value[steps, lane] = weights[element, output]
