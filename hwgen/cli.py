@@ -155,17 +155,32 @@ def compare(
         list[Path],
         typer.Argument(help="model.yaml files, built if they are not; or build folders.", show_default=False),
     ],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with the tables and plots.", metavar="FILE")
+    ] = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Also measure the networks here: TFLite int8 and float32, and a GPU.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Put builds side by side: accuracy, time, memory, multipliers, cost; each with its ratio to the first."""
     with _reported(None):
         from hwgen.compare import compare as side_by_side
+        from hwgen.compare.page import check_page, write_page
         from hwgen.report.progress import Screen, Silent
 
+        if html is not None:
+            check_page(html)
         with Silent() if quiet or as_json else Screen() as screen:
-            found = side_by_side(targets, screen)
+            found = side_by_side(targets, screen, cpu=cpu)
+        for title, column in zip(found.titles, found.columns, strict=True):
+            if column.error is not None:
+                typer.echo(f"error: {title}: {column.error}", err=True)
         typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+        if html is not None:
+            write_page(found, html)
+            typer.echo(f"{html}   the page", err=as_json)
         if found.exit_status:
             raise typer.Exit(found.exit_status)
 
