@@ -54,7 +54,8 @@ def _check(paths: Sequence[Path]) -> list[str]:
     for path in paths:
         if not path.exists():
             raise OutputError("does not exist", where=str(path), expected="a model.yaml or a build folder")
-    names, folders = [], {}
+    names: list[str] = []
+    folders: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
             names.append(show(path).report.name)

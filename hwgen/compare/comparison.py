@@ -100,7 +100,7 @@ class Comparison:
         }
 
     def blocks(self) -> list[Block]:
-        """Return what synthesis, placement or energy tables say, where every build that has figures has such a table."""
+        """Return what synthesis, placement and energy tables say, of kinds that every build with figures has."""
         known, found = [c for c in self.columns if c.known], []
         for kind, source, device in dict.fromkeys(key for c in known for key in _tables(c)):
             tables = [_tables(c).get((kind, source, device)) for c in self.columns]
@@ -129,7 +129,7 @@ class Comparison:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as plain values; what was measured on this machine has the key ``here``."""
+        """Return the comparison as plain values; what was measured on this machine is apart, ``measured_here``."""
         columns = [
             {
                 "name": c.name,
@@ -150,7 +150,7 @@ class Comparison:
             for c in self.columns
         ]
         document = {"version": 1, "exit_status": self.exit_status, "memory": self.memory[0], "builds": columns}
-        return document | {"notes": self.notes()} | ({} if self.here is None else {"here": self.here})
+        return document | {"notes": self.notes()} | ({} if self.here is None else {"measured_here": self.here})
 
     def text(self) -> str:
         """Return the tables for the screen."""

@@ -70,7 +70,7 @@ def _measure(column: Column, visible_gpus: str, screen: Screen | Silent | None) 
             "TF_NUM_INTEROP_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": visible_gpus,
         }
-        command = [sys.executable, "-m", "hwgen.compare.tflite", column.folder, out]
+        command = [sys.executable, "-m", "hwgen.compare.tflite", column.folder, str(out)]
         try:
             run(command, timeout_s=TIMEOUT_S, env=env, error=ProofError)
             found: dict[str, Any] = json.loads(out.read_text())

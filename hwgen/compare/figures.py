@@ -42,16 +42,19 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
 
-def scatter(points: Sequence[Point], names: tuple[str, str], text: Callable[[float], str]) -> Markup:
+def scatter(
+    points: Sequence[Point], names: tuple[str, str], text: Callable[[float], str], cap: float | None = None
+) -> Markup:
     """Return points over two axes, each labelled.
 
     Parameters
     ----------
     names : of the axes
     text : how a mark of an axis is written
+    cap : what the vertical axis does not go beyond
     """
     wide, high, left, top, right, below = 680, 400, 78, 16, 26, 54
-    x_axis, y_axis = time_axis([p.x for p in points]), value_axis([p.y for p in points])
+    x_axis, y_axis = time_axis([p.x for p in points]), value_axis([p.y for p in points], cap=cap)
     width, height = wide - left - right, high - top - below
     body = _frame(left, top, width, height)
     for tick in y_axis.ticks:
@@ -144,11 +147,11 @@ def lines(series: Sequence[tuple[int, Sequence[float | None]]], marks: Sequence[
 
 def marker(number: int, x: float, y: float, size: float, title: str = "") -> Markup:
     """Return the mark of a build: its colour and its shape."""
-    s = size
+    s, d = size, 1.3 * size
     paths = (
         f"M{x - s:.5g} {y:.5g}a{s} {s} 0 1 0 {2 * s} 0a{s} {s} 0 1 0 {-2 * s} 0z",
         f"M{x - s:.5g} {y - s:.5g}h{2 * s}v{2 * s}h{-2 * s}z",
-        f"M{x:.5g} {y - 1.3 * s:.5g}l{1.3 * s:.5g} {1.3 * s:.5g}l{-1.3 * s:.5g} {1.3 * s:.5g}l{-1.3 * s:.5g} {-1.3 * s:.5g}z",
+        f"M{x:.5g} {y - d:.5g}l{d:.5g} {d:.5g}l{-d:.5g} {d:.5g}l{-d:.5g} {-d:.5g}z",
         f"M{x:.5g} {y - 1.2 * s:.5g}l{1.2 * s:.5g} {2.1 * s:.5g}h{-2.4 * s:.5g}z",
         f"M{x:.5g} {y + 1.2 * s:.5g}l{1.2 * s:.5g} {-2.1 * s:.5g}h{-2.4 * s:.5g}z",
     )
@@ -158,16 +161,18 @@ def marker(number: int, x: float, y: float, size: float, title: str = "") -> Mar
 
 def key(number: int) -> Markup:
     """Return the mark of a build for a line of text."""
-    return Markup('<svg class="mark" viewBox="0 0 16 16" aria-hidden="true">{}</svg>').format(marker(number, 8, 8, 5))
+    return Markup('<svg class="shape" viewBox="0 0 16 16" aria-hidden="true">{}</svg>').format(marker(number, 8, 8, 5))
 
 
-def value_axis(values: Sequence[float], most: int = 5) -> Axis:
-    """Return a linear axis around values, with room at its ends."""
+def value_axis(values: Sequence[float], most: int = 5, cap: float | None = None) -> Axis:
+    """Return a linear axis of about `most` steps around values, with room at its ends, not beyond `cap`."""
     low, high = min(values), max(values)
     room = 0.15 * (high - low) or 0.02 * abs(high) or 1.0
     step = _step((high - low + 2 * room) / most)
     first, last = math.floor((low - room) / step), math.ceil((high + room) / step)
     ticks = tuple(float(f"{k * step:.10g}") for k in range(first, last + 1))
+    if cap is not None and high <= cap:
+        ticks = tuple(t for t in ticks if t <= cap) or ticks
     return Axis(ticks[0], ticks[-1], ticks)
 
 

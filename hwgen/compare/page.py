@@ -139,7 +139,7 @@ def _scatter(found: Comparison) -> Any:
     if len(points) < 2:
         return None
     unit = ", %" if percent else "" if HIGHER_IS_BETTER.get(metric or "", True) else " (less is better)"
-    return pic.scatter(points, ("latency, µs", f"{metric}{unit}"), _plain)
+    return pic.scatter(points, ("latency, µs", f"{metric}{unit}"), _plain, 100 if percent else None)
 
 
 def _plain(value: float) -> str:
@@ -156,11 +156,11 @@ def _robustness(found: Comparison) -> dict[str, Any] | None:
     scale = 100 if percent else 1
     values = [{(r["name"], r["severity"]): r["value"] * scale for r in c.disturbed} for _, c in shown]
     rows = list(dict.fromkeys(place for table in values for place in table))
-    axis = pic.value_axis([v for table in values for v in table.values()], 4)
+    axis = pic.value_axis([v for table in values for v in table.values()], 4, 100 if percent else None)
     pictures = []
     for name in dict.fromkeys(name for name, _ in rows if name != "clean"):
-        places = [("clean", None), *(place for place in rows if place[0] == name)]
-        marks = ["clean", *(severity_text(severity) for _, severity in places[1:])]
+        places = _ordered([place for place in rows if place[0] == name])
+        marks = ["clean" if severity is None else pic.short(severity_text(severity), 22) for _, severity in places]
         series = [(k, [table.get(place) for place in places]) for (k, _), table in zip(shown, values, strict=True)]
         label = "; ".join(
             f"{found.titles[k]} {', '.join('–' if v is None else _plain(v) for v in vs)}" for k, vs in series
@@ -181,6 +181,12 @@ def _robustness(found: Comparison) -> dict[str, Any] | None:
     return {"metric": metric, "shown": [k for k, _ in shown], "pictures": pictures, "rows": cells}
 
 
+def _ordered(places: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the places of a disturbance as they stand in its picture: clean first, or between − and +."""
+    below = sorted(p for p in places if isinstance(p[1], int | float) and p[1] < 0)
+    return [*below, ("clean", None), *(p for p in places if p not in below)]
+
+
 def _moved(value: float | None, base: float | None, percent: bool, k: int) -> tuple[str, str]:
     """Return a value under a disturbance, and its change against the first's."""
     if value is None:
@@ -188,7 +194,7 @@ def _moved(value: float | None, base: float | None, percent: bool, k: int) -> tu
     text = f"{value:.1f} %" if percent else f"{value:.4g}"
     if k == 0:
         return text, ""
-    return text, "–" if base is None else f"{value - base:+.1f}" if percent else f"{value - base:+.3g}"
+    return text, "–" if base is None else words.signed(value - base, ".1f" if percent else ".3g")
 
 
 def _rows(found: Comparison) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -213,10 +219,12 @@ def _here(found: Comparison, here: Mapping[str, Any]) -> dict[str, Any]:
     known = [t for t in (*times, *(c.figures["latency_us"] for c in found.columns)) if t is not None]
     most, groups = max(known, default=0), []
     for k, (column, build) in enumerate(zip(found.columns, here["builds"], strict=True)):
-        time = column.figures["latency_us"]
-        simulated = "simulated" if column.simulated else "predicted"
+        if not column.known:
+            groups.append((k, found.titles[k], [("", "–", column.status, "", "")]))
+            continue
+        time, simulated = column.figures["latency_us"], "simulated" if column.simulated else "predicted"
         bar = svg.bar(time, most, f"hardware: {words.figure(column, 'latency_us')} µs", f"c{k % pic.COLOURS}")
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             (f"hardware, {simulated}", words.figure(column, "latency_us"), "", words.figure(column, "accuracy"), bar)
         ]
         for key, title in words.MEASURED.items():
@@ -224,7 +232,7 @@ def _here(found: Comparison, here: Mapping[str, Any]) -> dict[str, Any]:
             if "median_us" not in row:
                 rows.append((title, "–", row["reason"], "", ""))
                 continue
-            bar = svg.bar(row["median_us"], most, f"{title}: {words.micros(row)} µs")
+            bar = svg.bar(row["median_us"], most, f"{title}: {words.micros(row)} µs", "other")
             rows.append((title, words.micros(row), words.extent(row), words.score(row.get("score"), column), bar))
         groups.append((k, found.titles[k], rows))
     return {"cpu": here["cpu"], "tensorflow": here["tensorflow"], "groups": groups}

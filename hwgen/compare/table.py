@@ -37,7 +37,7 @@ def improvement(found: Comparison, column: Column) -> dict[str, str]:
     moved = found.improvement(column)
     points = "pt" if found.first.percent else "%"
     return {
-        key: "–" if value is None else f"{100 * value:+.1f} {points if key == 'accuracy' else '%'}".replace("-", "−")
+        key: "–" if value is None else f"{signed(100 * value, '.1f')} {points if key == 'accuracy' else '%'}"
         for key, value in moved.items()
     }
 
@@ -60,9 +60,15 @@ def against(found: Comparison, column: Column, key: str) -> str:
         moved = found.changes(column)[key]
         if moved is None:
             return "–"
-        return f"{100 * moved:+.2f}" if column.percent else f"{moved:+.3g}"
+        return signed(100 * moved, ".2f") if column.percent else signed(moved, ".3g")
     ratio = found.ratios(column)[key]
     return "–" if ratio is None else f"×{ratio:.3f}"
+
+
+def signed(value: float, form: str) -> str:
+    """Return a change with its sign, none for zero."""
+    text = f"{value:+{form}}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def metric_names(found: Comparison) -> str:
@@ -141,19 +147,31 @@ def _here(found: Comparison, here: Mapping[str, Any], width: int) -> list[str]:
         _head(found, "", width),
         f" {'hardware':<20}{'µs':<23}" + "".join(f"{figure(c, 'latency_us'):>{width}}" for c in found.columns),
     ]
-    reasons = []
     for key, title in MEASURED.items():
         rows = [build[key] for build in here["builds"]]
-        if all("median_us" not in row for row in rows) and len({row["reason"] for row in rows}) == 1:
-            lines.append(f" {title}: {rows[0]['reason']}")
+        if all("median_us" not in row for row in rows):
             continue
         lines.append(f" {title:<20}{'µs, median':<23}" + "".join(f"{micros(row):>{width}}" for row in rows))
         lines.append(f" {'':<20}{'µs, least–most':<23}" + "".join(f"{extent(row):>{width}}" for row in rows))
         if any(row.get("score") is not None for row in rows):
             cells = [score(row.get("score"), c) for row, c in zip(rows, found.columns, strict=True)]
             lines.append(f" {'':<20}{metric_names(found):<23}" + "".join(f"{cell:>{width}}" for cell in cells))
-        reasons += [f" {n}: {title}: {r['reason']}" for n, r in zip(found.titles, rows, strict=True) if r.get("reason")]
-    return lines + reasons
+    return lines + [f" {text}" for text in not_measured(found, here)]
+
+
+def not_measured(found: Comparison, here: Mapping[str, Any]) -> list[str]:
+    """Return what was not measured on this machine and why, a line a reason."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for name, build in zip(found.titles, here["builds"], strict=True):
+        for key, title in MEASURED.items():
+            if reason := build[key].get("reason"):
+                reasons.setdefault(reason, {}).setdefault(name, []).append(title)
+    lines = []
+    for reason, where in reasons.items():
+        what = list(dict.fromkeys(title for titles in where.values() for title in titles))
+        whose = "" if len(where) == len(found.columns) else f"{', '.join(where)}: "
+        lines.append(f"{whose}{'' if len(what) == len(MEASURED) else ', '.join(what) + ': '}{reason}")
+    return lines
 
 
 def micros(row: Mapping[str, Any]) -> str:

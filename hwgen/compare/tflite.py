@@ -6,6 +6,7 @@ their quantizers saturate, without the operations that only imitate number forma
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.errors import ModelError
+from hwgen.errors import HwgenError, ModelError
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +63,7 @@ def plain_twin(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         copy = twin.get_layer(layer.name)
         copy.set_weights(held_weights(layer))
-        quantizer = getattr(layer, "activation", None)
+        quantizer: Any = getattr(layer, "activation", None)
         if type(quantizer).__name__ in NO_COUNTERPART:
             what = f"{layer.name}: TFLite has no {type(quantizer).__name__} activation"
             raise ModelError(what)
@@ -79,7 +80,7 @@ def held_weights(layer: Any) -> list[Array]:
     values = []
     for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
         role = None if type(layer).__name__.endswith("Batchnorm") else ROLES.get(variable.name)
-        quantizer = getattr(layer, f"{role}_quantizer_internal", None) if role else None
+        quantizer: Any = getattr(layer, f"{role}_quantizer_internal", None) if role else None
         values.append(value if quantizer is None else np.asarray(quantizer(value)))
     return values
 
@@ -105,13 +106,12 @@ def convert(twin: keras.Model, samples: list[list[Array]] | None) -> bytes:
     """
     import tensorflow as tf
 
-    shapes = [tf.TensorSpec((1, *t.shape[1:]), tf.float32, name=f"in{k}") for k, t in enumerate(twin.inputs)]
+    from hwgen.train.env import import_keras
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def network(*xs: Any) -> Any:
-        return twin(list(xs) if len(xs) > 1 else xs[0], training=False)
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function(*shapes)], twin)
+    keras = import_keras()
+    xs = [keras.Input(batch_shape=(1, *t.shape[1:]), name=f"in{k}") for k, t in enumerate(twin.inputs)]
+    single = keras.Model(xs, twin(xs if len(xs) > 1 else xs[0], training=False))
+    converter = tf.lite.TFLiteConverter.from_keras_model(single)
     if samples is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: iter(samples)
@@ -128,8 +128,8 @@ class Network:
 
         self._run = tf.lite.Interpreter(model_content=content, num_threads=1)
         self._run.allocate_tensors()
-        self._inputs = sorted(self._run.get_input_details(), key=lambda row: int(_digits(row["name"])))
-        self._outputs = sorted(self._run.get_output_details(), key=lambda row: int(_digits(row["name"])))
+        self._inputs = sorted(self._run.get_input_details(), key=lambda row: _number(r"in(\d+)", row["name"]))
+        self._outputs = sorted(self._run.get_output_details(), key=lambda row: _number(r":(\d+)$", row["name"]))
 
     def put(self, frame: list[Array]) -> None:
         """Set the inputs: one array a input, (1, \\*shape); int8 networks get them quantized."""
@@ -152,10 +152,28 @@ class Network:
         return found
 
 
-def _digits(name: str) -> str:
-    """Return the number in ``in1``, ``serving_default_in1:0`` or ``Identity_1``; 0 without one."""
-    last = name.split(":")[0].rsplit("in" if "in" in name else "_", 1)[-1]
-    return last if last.isdecimal() else "0"
+def _number(pattern: str, name: str) -> int:
+    """Return the number in ``serving_default_in1:0`` (an input), ``StatefulPartitionedCall:1`` (an output)."""
+    found = re.search(pattern, name)
+    return int(found.group(1)) if found else 0
+
+
+def agree(network: Network, twin: keras.Model, frames: list[list[Array]]) -> None:
+    """Check that a float32 network is the one that was converted.
+
+    Raises
+    ------
+    ModelError
+        If an output is not Keras' within float32's accuracy.
+    """
+    for frame in frames:
+        network.put(frame)
+        network.invoke()
+        outputs = twin(frame if len(frame) > 1 else frame[0], training=False)
+        outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+        for mine, output in zip(network.get(), map(np.asarray, outputs), strict=True):
+            if mine.shape != output.shape or not np.allclose(mine, output, rtol=1e-3, atol=1e-3 * np.abs(output).max()):
+                raise ModelError("TFLite does not give Keras' outputs")
 
 
 def timed(call: Callable[[], Any]) -> dict[str, Any]:
@@ -169,8 +187,8 @@ def timed(call: Callable[[], Any]) -> dict[str, Any]:
         call()
         found.append(time.perf_counter_ns() - start)
     values = np.array(found) / 1000
-    names = {"median_us": np.median, "least_us": np.min, "most_us": np.max}
-    return {name: round(float(f(values)), 3) for name, f in names.items()} | {"runs": len(found)}
+    figures = {"median_us": np.median(values), "least_us": values.min(), "most_us": values.max()}
+    return {name: round(float(value), 3) for name, value in figures.items()} | {"runs": len(found)}
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -179,9 +197,9 @@ def measure(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``tensorflow``, its version, and ``float32``, ``int8``, ``gpu``: ``{"median_us", "least_us", "most_us", "runs"}``
-        and of the first two ``bytes`` of the file, ``score`` (the metric on the test part) and ``frames``; or
-        ``{"reason": why it was not measured}``.
+        ``tensorflow``, its version, and under ``float32``, ``int8`` and ``gpu`` either ``{"median_us", "least_us",
+        "most_us", "runs"}``, for the first two with ``bytes`` of the file, ``score`` (the metric on the test part) and
+        ``frames``, or ``{"reason": why it was not measured}``.
     """
     from hwgen.spec import load_spec
     from hwgen.train.data import load_data
@@ -195,8 +213,8 @@ def measure(folder: Path) -> dict[str, Any]:
     samples = Samples(spec, data, model)
     return {
         "tensorflow": tf.__version__,
-        "float32": _tried(lambda: samples.measured(convert(plain_twin(model), None))),
-        "int8": _tried(lambda: samples.measured(convert(plain_twin(model), samples.calibration()))),
+        "float32": _tried(lambda: samples.measured(plain_twin(model), None)),
+        "int8": _tried(lambda: samples.measured(plain_twin(model), samples.calibration())),
         "gpu": _tried(lambda: on_gpu(plain_twin(model), samples.frame(0))),
     }
 
@@ -238,9 +256,12 @@ class Samples:
         count = len(self._train[0])
         return [[x[k : k + 1].astype(np.float32) for x in self._train] for k in range(count)]
 
-    def measured(self, content: bytes) -> dict[str, Any]:
-        """Return time and metric of a TFLite file."""
+    def measured(self, twin: keras.Model, calibration: list[list[Array]] | None) -> dict[str, Any]:
+        """Return time and metric of a network in TFLite: float32, or int8 with ranges from `calibration`."""
+        content = convert(twin, calibration)
         network = Network(content)
+        if calibration is None:
+            agree(network, twin, [self.frame(k) for k in range(min(4, len(self._test[0])))])
         network.put(self.frame(0))
         return timed(network.invoke) | {"bytes": len(content)} | self._scored(network)
 
@@ -266,6 +287,8 @@ class Samples:
             inputs = self._data.xs_test[0][:frames] if len(self._test) == 1 else None
             threshold = threshold_of(self._model)
             scores = [evaluate_outputs(name, arrays[0], targets[:frames], inputs=inputs, threshold=threshold)]
+        if not np.isfinite(scores).all():
+            raise ModelError("its outputs are no numbers")
         return {"score": float(np.mean(scores)), "frames": frames}
 
 
@@ -314,7 +337,11 @@ def main() -> None:
 
     for name, value in NOISE.items():
         os.environ.setdefault(name, value)
-    Path(sys.argv[2]).write_bytes(json_bytes(measure(Path(sys.argv[1]))))
+    try:
+        found = measure(Path(sys.argv[1]))
+    except HwgenError as error:  # no data, a model that is not trusted: said in a line, not at the end of a log
+        found = {key: {"reason": error.render().splitlines()[0]} for key in ("float32", "int8", "gpu")}
+    Path(sys.argv[2]).write_bytes(json_bytes(found))
 
 
 if __name__ == "__main__":
