@@ -178,7 +178,7 @@ def _robustness(found: Comparison) -> dict[str, Any] | None:
         )
         for name, severity in rows
     ]
-    return {"metric": metric, "shown": [k for k, _ in shown], "pictures": pictures, "rows": cells}
+    return {"metric": metric, "percent": percent, "shown": [k for k, _ in shown], "pictures": pictures, "rows": cells}
 
 
 def _ordered(places: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
