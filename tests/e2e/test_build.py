@@ -319,15 +319,32 @@ def test_refused_before_training_and_nothing_is_left(tmp_path: Path, change: Cal
 
 def test_compare(work: Path) -> None:
     """The build, up to date, beside its own folder: the same figures, every ratio 1, twice the same document."""
-    runs = [hwgen("compare", "model.yaml", "hls_projects/tiny", "--json", cwd=work) for _ in range(2)]
+    both = ["compare", "model.yaml", "hls_projects/tiny"]
+    runs = [hwgen(*both, "--json", "--html", f"{k}.html", cwd=work) for k in range(2)]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
     assert runs[0].stdout == runs[1].stdout
+    assert (work / "0.html").read_bytes() == (work / "1.html").read_bytes()
     builds = json.loads(runs[0].stdout)["builds"]
     first, second = (build["figures"] for build in builds)
     assert first == second and first["mismatches"] == 0 and first["accuracy"] > 0.5 and first["LUT"] > 100
     assert builds[0]["simulated"] and set(builds[1]["ratios"].values()) == {1, None}
-    text = hwgen("compare", "model.yaml", "hls_projects/tiny", "--quiet", cwd=work).stdout
+    text = hwgen(*both, "--quiet", cwd=work).stdout
     assert "×1.000" in text and text.splitlines()[-1].split() == ["verdict", "PASS", "PASS"]
     for arguments, says in ((["model.yaml"], "two or more builds"), (["model.yaml", "gone.yaml"], "does not exist")):
         refused = hwgen("compare", *arguments, cwd=work)
         assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_compare_keeps_what_can_be_built(work: Path) -> None:
+    """A file with an error and a target that is not met: their columns say why, and nothing else is lost."""
+    (work / "bad.yaml").write_text(MODEL.replace("units: 12", "units: -3").replace("name: tiny", "name: bad"))
+    unmet = MODEL.replace("outputs:", "hardware: {target: {latency_us: 0.000001}}\noutputs:\n  dir: unmet")
+    (work / "unmet.yaml").write_text(unmet)
+    shutil.copytree(work / "hls_projects" / "tiny", work / "unmet")
+    run = hwgen("compare", "model.yaml", "bad.yaml", "unmet.yaml", "--json", cwd=work)
+    assert run.returncode == 2 and "Traceback" not in run.stderr
+    builds = json.loads(run.stdout)["builds"]
+    assert [build["status"] for build in builds] == ["PASS", "ERROR", "UNMET"], run.stderr
+    assert builds[0]["figures"]["mismatches"] == 0
+    assert "bad.yaml:" in builds[1]["reason"] and "bad.yaml:" in run.stderr and "-3" in run.stderr
+    assert "hardware.target.latency_us" in builds[2]["reason"] and builds[2]["figures"] == builds[0]["figures"]

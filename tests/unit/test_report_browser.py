@@ -1,4 +1,4 @@
-"""report.html in a real browser: no network, no console message, everything visible, no wider than the window."""
+"""report.html, and the page of `hwgen compare`, in a real browser: no network, no message, nothing wider than it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import pytest
 from report_folder import SECTIONS, change, make_folder, pair
 
 from hwgen.api import page_of
+from hwgen.compare import Comparison, compare
+from hwgen.compare.column import failed_column
+from hwgen.compare.page import write_page
+from hwgen.errors import SpecError
+from hwgen.files import json_bytes
 
 pytestmark = pytest.mark.browser
 WIDTHS = (1280, 400)
@@ -96,3 +101,58 @@ def test_the_page_prints_and_follows_the_system(browser, pages) -> None:
         assert len(page.pdf()) > 10_000
         context.close()
     assert shades["light"] == shades["print"] == "rgb(255, 255, 255)" != shades["dark"]
+
+
+@pytest.fixture(scope="module")
+def comparison(pages, tmp_path_factory) -> Path:
+    """The page of two builds, one of them disturbed, and of one that could not be made; measured here, made up."""
+    robust = {"version": 1, "metric": "accuracy", "seed": 0, "frames": 8, "clean": {"before": 0.9}}
+    rows = [{"name": n, "severity": s, "before": v} for n, s, v in [("noise", 0.1, 0.8), ("noise", 0.2, 0.5)]]
+    folders = [Path(shutil.copytree(pages[n].parent, tmp_path_factory.mktemp(n) / n)) for n in ("stream", "unrolled")]
+    for folder, cycles in zip(folders, (400, 40), strict=True):
+        figures = {"lut": 900, "ff": 800, "dsp": None, "bram_18k": 0, "multipliers": 24, "multiplications": 700}
+        bits = {"weight_bits": 4000, "memory_bits": 10 * cycles, "activation_bits": 100}
+        estimate = {"latency_cycles": cycles, "interval_cycles": cycles, **figures, **bits}
+        change(folder, "reports/prediction.json", estimate=estimate)
+        (folder / "reports" / "robustness.json").write_bytes(json_bytes(robust | {"rows": rows}))
+    columns = (*compare(folders).columns, failed_column("a_rather_long_name_of_a_network", SpecError("wrong " * 40)))
+    time = {"median_us": 2.5, "least_us": 2.0, "most_us": 9.0, "score": 0.9}
+    builds = [{"float32": time, "int8": time, "gpu": {"reason": "no GPU here"}} for _ in columns]
+    found = Comparison(columns, {"cpu": "A Processor " * 4, "tensorflow": "2", "builds": builds})
+    write_page(found, folders[0] / "compare.html")
+    return folders[0] / "compare.html"
+
+
+def test_the_comparison_renders(browser, comparison) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    told: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(comparison.as_uri())
+    boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for selector in (
+            "#survey table",
+            "#figures h2",
+            "#scatter svg",
+            "#robustness svg.lines",
+            "#all table",
+            "#here h2",
+        ):
+            box = page.locator(selector).first.bounding_box()
+            assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
+        bars = page.locator("#figures svg.bar .c0").evaluate_all(boxes)
+        assert len(bars) == 4 and all(w > 5 and h > 5 for _, _, w, h in bars)
+        labels = page.locator("svg.scatter text.label").evaluate_all(boxes)
+        (x, y, w, h) = page.locator("svg.scatter .frame").evaluate_all(boxes)[0]
+        assert len(labels) == 2, "a build each that has figures"
+        assert all(x <= a and a + c <= x + w and y <= b and b + d <= y + h for a, b, c, d in labels), "inside the plot"
+    shades = page.locator("#survey svg.shape path").evaluate_all("all => all.map(e => getComputedStyle(e).fill)")
+    assert len(shades) == len(set(shades)) == 3
+    assert not told and asked == [comparison.as_uri()]
+    context.close()
