@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.compare.column import Column
 from hwgen.errors import HwgenError, ProofError
+from hwgen.flow import StageRun
 from hwgen.tools.run import run
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def measure_here(
     -------
     dict
         ``{"cpu", "tensorflow", "threads", "batch", "builds"}``; each build has ``float32``, ``int8`` and ``gpu``: what
-        `hwgen.compare.tflite.measure` returns, or ``{"reason": why not}``.
+        `hwgen.compare.measure.measure` returns, or ``{"reason": why not}``.
     """
     builds, versions = [], set()
     for column in columns:
@@ -59,6 +61,7 @@ def cpu_name(info: Path = Path("/proc/cpuinfo")) -> str:
 def _measure(column: Column, visible_gpus: str, screen: Screen | Silent | None) -> dict[str, Any]:
     if column.folder is None:
         return _none("there is no build")
+    start = time.monotonic()
     if screen is not None:
         screen.start("measure")
         screen.update(f"{column.name} on this machine")
@@ -70,12 +73,14 @@ def _measure(column: Column, visible_gpus: str, screen: Screen | Silent | None) 
             "TF_NUM_INTEROP_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": visible_gpus,
         }
-        command = [sys.executable, "-m", "hwgen.compare.tflite", column.folder, str(out)]
+        command = [sys.executable, "-m", "hwgen.compare.measure", column.folder, str(out)]
         try:
             run(command, timeout_s=TIMEOUT_S, env=env, error=ProofError)
             found: dict[str, Any] = json.loads(out.read_text())
         except (HwgenError, OSError, ValueError) as error:
-            return _none(_last_line(error))
+            found = _none(_last_line(error))
+    if screen is not None:
+        screen.done(StageRun("measure", time.monotonic() - start))
     return found
 
 

@@ -233,6 +233,9 @@ def _here(found: Comparison, here: Mapping[str, Any]) -> dict[str, Any]:
                 rows.append((title, "–", row["reason"], "", ""))
                 continue
             bar = svg.bar(row["median_us"], most, f"{title}: {words.micros(row)} µs", "other")
-            rows.append((title, words.micros(row), words.extent(row), words.score(row.get("score"), column), bar))
+            score = row.get("reason") or words.score(row.get("score"), column)
+            rows.append((title, words.micros(row), words.extent(row), score, bar))
+            if row.get("note"):
+                rows.append(("", "", row["note"], "", ""))
         groups.append((k, found.titles[k], rows))
     return {"cpu": here["cpu"], "tensorflow": here["tensorflow"], "groups": groups}

@@ -160,11 +160,11 @@ def _here(found: Comparison, here: Mapping[str, Any], width: int) -> list[str]:
 
 
 def not_measured(found: Comparison, here: Mapping[str, Any]) -> list[str]:
-    """Return what was not measured on this machine and why, a line a reason."""
+    """Return what was not measured on this machine, or in part, and why: a line a reason."""
     reasons: dict[str, dict[str, list[str]]] = {}
     for name, build in zip(found.titles, here["builds"], strict=True):
         for key, title in MEASURED.items():
-            if reason := build[key].get("reason"):
+            if reason := build[key].get("reason") or build[key].get("note"):
                 reasons.setdefault(reason, {}).setdefault(name, []).append(title)
     lines = []
     for reason, where in reasons.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from train_helpers import spec_of, write_blobs
 
-from hwgen.compare import tflite
+from hwgen.compare import measure, tflite
 from hwgen.compare.column import ROWS, Column
 from hwgen.compare.cpu import measure_here
 from hwgen.errors import ModelError
@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch) -> None:
-    monkeypatch.setattr(tflite, "SECONDS", 0.05)
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
 
 
 def conv_net(activation: str = "quantized_relu(6)"):
@@ -89,19 +89,19 @@ def test_several_inputs_and_outputs_keep_their_order() -> None:
 
 def test_the_path_of_a_gpu_runs(monkeypatch) -> None:
     twin = tflite.plain_twin(conv_net())
-    assert tflite.on_gpu(twin, frames(1, (6, 6, 2))[0], "/CPU:0")["median_us"] > 0
+    assert measure.on_gpu(twin, frames(1, (6, 6, 2))[0], "/CPU:0")["median_us"] > 0
     with pytest.raises(ModelError, match="no GPU here"):
-        tflite.on_gpu(twin, frames(1, (6, 6, 2))[0])
+        measure.on_gpu(twin, frames(1, (6, 6, 2))[0])
 
 
 def test_a_failure_costs_one_cell() -> None:
     def crash() -> dict[str, object]:
         raise ValueError("first line\nsecond line")
 
-    assert tflite._tried(crash) == {"reason": "ValueError: first line"}
+    assert measure._tried(crash) == {"reason": "ValueError: first line"}
 
 
-def test_a_build_folder_is_measured(tmp_path: Path) -> None:
+def test_a_build_folder_is_measured(tmp_path: Path, monkeypatch) -> None:
     """A small network on separable points, in a process of its own: TFLite classifies them as Keras does."""
     from hwgen.spec import load_spec
     from hwgen.train.build import make_model
@@ -125,9 +125,16 @@ def test_a_build_folder_is_measured(tmp_path: Path) -> None:
     assert here["tensorflow"] and wanted > 0.9
     for key in ("float32", "int8"):
         row = build[key]
-        assert 0 < row["least_us"] <= row["median_us"] <= row["most_us"] and row["runs"] >= tflite.LEAST, row
+        assert 0 < row["least_us"] <= row["median_us"] <= row["most_us"] and row["runs"] >= measure.LEAST, row
         assert row["frames"] == 30 and abs(row["score"] - wanted) <= 0.1, "of all test samples"
     assert build["int8"]["bytes"] != build["float32"]["bytes"] and build["gpu"] == {"reason": "no GPU here"}
+    monkeypatch.setattr(measure, "SCORED_S", 0.0)
+    part = measure.Samples(spec, data, model).measured(tflite.plain_twin(model), None)
+    assert part["frames"] == 1 and part["note"] == "the score is of the first 1 of 30 test samples"
+    without = measure.Samples(spec, None, model)
+    assert without.measured(tflite.plain_twin(model), None)["reason"] == "there is no data to judge it by"
+    with pytest.raises(ModelError, match="no data to take int8's ranges from"):
+        without.calibration()
     (tmp_path / "data.npz").unlink()
     reason = measure_here([column], "-1")["builds"][0]["int8"]["reason"]
     assert "data.npz" in reason, json.dumps(reason)
