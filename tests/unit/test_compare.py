@@ -222,8 +222,8 @@ def test_axes_hold_their_values(values) -> None:
     assert figures.value_axis([98.0, 99.9], cap=100).ticks[-1] == 100
 
 
-def test_measuring_costs_only_its_own_cell(both, tmp_path) -> None:
-    """A folder that cannot be measured (no network in it) and a build that is not there: each says why."""
+def test_measuring_costs_only_its_own_cell(both, monkeypatch) -> None:
+    """A folder that cannot be measured (no network in it), a process that crashes, no build: each says why."""
     gone = failed_column("gone", SpecError("wrong"))
     here = measure_here([both.columns[0], gone], "-1")
     assert here["builds"][1]["int8"] == {"reason": "there is no build"}
@@ -232,6 +232,9 @@ def test_measuring_costs_only_its_own_cell(both, tmp_path) -> None:
     found = Comparison((both.columns[0], gone), here)
     assert "Measured here" in found.text() and "there is no build" in found.text()
     assert "Measured here" in page_html(found) and found.to_json()["measured_here"] == here
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    crashed = measure_here(both.columns[:1], "-1")["builds"][0]
+    assert crashed["float32"] == crashed["gpu"] == {"reason": "false failed with exit status 1: no output"}
 
 
 def test_what_was_measured_is_shown(both) -> None:
