@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,9 @@ class RayPool:
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 hint = "start one with `ray start --head`"
                 expected = "the address of a Ray cluster, or auto"
                 raise HwgenError(
@@ -82,6 +84,13 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             first = str(error).strip().partition("\n")[0]
             return died(f"Ray gave the trial up after {RETRIES} retries: {type(error).__name__}: {first}")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at ``host:port``: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def run_on_node(out: str, number: int, measured_on: str) -> Result:

@@ -1,12 +1,10 @@
-"""Exploration with real trials: trained, compressed, lowered, planned; workers that die; a Ray cluster that loses a node."""
+"""Exploration with real trials: trained, lowered, planned; workers that die; a Ray cluster that loses a node."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +15,8 @@ import pytest
 from explore_pools import InlinePool, alive, use, write_explore
 
 import hwgen
-from hwgen.explore.search import explore
 from hwgen.explore.screen import Silent
+from hwgen.explore.search import explore
 
 pytestmark = pytest.mark.keras
 
@@ -133,9 +131,8 @@ def test_a_trial_on_a_ray_node_that_dies_is_run_again_on_another(tmp_path: Path)
 
     from hwgen.explore.ray_workers import ATTEMPTS, attempts
 
-    scratch = Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))  # sockets: paths of 107 characters at most
     small = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={**small, "_temp_dir": str(scratch)})
+    cluster = Cluster(initialize_head=True, head_node_args=small)
     try:
         lost = cluster.add_node(**small)
         out = tmp_path / "out"
@@ -162,7 +159,6 @@ def test_a_trial_on_a_ray_node_that_dies_is_run_again_on_another(tmp_path: Path)
         assert not ray.is_initialized()
     finally:
         cluster.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def test_without_a_ray_cluster_there_is_one_message(tmp_path: Path) -> None:
