@@ -157,7 +157,7 @@ def _frame(found: Exploration, x: str, y: str, across: Scale, up: Scale) -> Mark
 def _tick(found: Exploration, name: str, value: float) -> str:
     if name == "accuracy":
         return f"{100 * value:.4g} %" if found.metric == "accuracy" else f"{value:.4g}"
-    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:.6g}"
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:.6g}"
 
 
 def _stairs(points: list[tuple[float, float]], less_x: bool, less_y: bool) -> list[tuple[float, float]]:

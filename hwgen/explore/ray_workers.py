@@ -50,10 +50,13 @@ class RayPool:
                 _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (OSError, ValueError, RuntimeError) as error:
-                hint = "start one with `ray start --head`"
-                expected = "the address of a Ray cluster, or auto"
+                reason = str(error).strip().partition("\n")[0]
                 raise HwgenError(
-                    "no Ray cluster answers", where="--ray", found=address, expected=expected, hint=hint
+                    f"no Ray cluster answers: {reason}",
+                    where="--ray",
+                    found=address,
+                    expected="the address of a Ray cluster, or auto",
+                    hint="start one with `ray start --head`",
                 ) from error
         self._task = ray.remote(max_retries=RETRIES, num_cpus=1)(run_on_node)
         self._pending: dict[Any, int] = {}

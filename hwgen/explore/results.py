@@ -208,8 +208,9 @@ def _write_front(plan: Plan, folder: Path, found: Exploration) -> None:
         head = f"# Trial {trial.number} of {plan.file.name}: {figures}.\n"
         text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
         write_if_changed(build.with_suffix(".yaml"), text.encode())
-        if not build.exists() and trial.network:
-            copy_build(folder / "networks" / trial.network, build)
+        network = folder / "networks" / str(trial.network)
+        if not build.exists() and network.is_dir():
+            copy_build(network, build)
 
 
 def _relative(target: Path, start: Path) -> str:
