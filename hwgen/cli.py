@@ -205,6 +205,29 @@ def scan(
 
 
 @app.command()
+def explore(
+    file: Annotated[Path, typer.Argument(help="An explore.yaml.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder [hls_projects/<model.name>_explore].")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Trials at a time [half the cores].")] = None,
+    ray: Annotated[str | None, typer.Option("--ray", help="Run trials on the Ray cluster at this address.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier search here has found.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search reuse, bits, sparsity, rank, architecture: the Pareto front of accuracy, latency and cost.
+
+    An interrupted search resumes with the same command.
+    """
+    with _reported(out):
+        from hwgen.explore.screen import SearchScreen, Silent
+        from hwgen.explore.search import explore as search
+
+        with Silent() if quiet or as_json else SearchScreen() as screen:
+            found = search(file, out=out, workers=workers, ray=ray, fresh=fresh, screen=screen)
+        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+
+
+@app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="A build folder.")],
     html: Annotated[bool, typer.Option("--html", help="Open report.html in a browser; print its path.")] = False,

@@ -22,7 +22,7 @@ from hwgen.spec_explain import explain
 from hwgen.spec_model import DataSection, LayerSpec, ModelSpec
 from hwgen.spec_yaml import Document, apply_override, read_yaml
 
-__all__ = ["DataSection", "LayerSpec", "ModelSpec", "json_schema", "load_spec", "resolved_yaml"]
+__all__ = ["DataSection", "LayerSpec", "ModelSpec", "complete", "json_schema", "load_spec", "resolved_yaml"]
 
 
 def load_spec(path: Path | str, overrides: Sequence[str] = (), *, files: bool = True) -> ModelSpec:
@@ -41,15 +41,7 @@ def load_spec(path: Path | str, overrides: Sequence[str] = (), *, files: bool = 
     """
     path = Path(path)
     document = read_yaml(path)
-    if not isinstance(document.value.get("model"), dict):
-        document.value.setdefault("model", {})
-    _normalise_layers(document)
-    for option in overrides:
-        apply_override(document, option)
-    _fill_name(document)
-    for section, value in list(document.value.items()):
-        if value is None and section in ModelSpec.model_fields and section != "data":
-            del document.value[section]  # `train:` with nothing under it
+    complete(document, overrides)
     spec: ModelSpec | None = None
     try:
         spec = ModelSpec.model_validate(document.value)
@@ -61,6 +53,19 @@ def load_spec(path: Path | str, overrides: Sequence[str] = (), *, files: bool = 
     spec._file = path
     spec._places = {p: place.where for p, place in document.places.items()}
     return spec
+
+
+def complete(document: Document, overrides: Sequence[str] = ()) -> None:
+    """Bring a parsed model.yaml into the form that `ModelSpec` validates."""
+    if not isinstance(document.value.get("model"), dict):
+        document.value.setdefault("model", {})
+    _normalise_layers(document)
+    for option in overrides:
+        apply_override(document, option)
+    _fill_name(document)
+    for section, value in list(document.value.items()):
+        if value is None and section in ModelSpec.model_fields and section != "data":
+            del document.value[section]  # `train:` with nothing under it
 
 
 def _line_order(error: Any) -> int:

@@ -1,0 +1,35 @@
+"""``explore.html``: the front and every trial on one page that opens anywhere, without network."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import jinja2
+
+import hwgen
+from hwgen.explore.plot import pairs, svg
+from hwgen.explore.space import label
+
+if TYPE_CHECKING:
+    from hwgen.explore.results import Exploration
+
+
+def page_html(found: Exploration) -> str:
+    """Return the page; whatever comes from the user is escaped."""
+    plots = [svg(found, [pair]) for pair in pairs(found)]
+    return _template().render(found=found, plots=plots, label=label, version=hwgen.__version__)
+
+
+@cache
+def _template() -> jinja2.Template:
+    folder = files("hwgen.report") / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("explore.html.j2")
