@@ -15,7 +15,7 @@ from hwgen.train.compress.masks import prunable
 from hwgen.train.compress.patterns import Array, matrix_shape
 from hwgen.train.data import DataSet
 from hwgen.train.data.types import map_arrays
-from hwgen.train.loop import Progress, _slices, evaluate, silent, targets_of
+from hwgen.train.loop import Progress, slices, evaluate, silent, targets_of
 from hwgen.train.metrics import HIGHER_IS_BETTER, metric_name
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _identity(value: Any) -> Any:
 def _slice(spec: ModelSpec, data: DataSet, model: keras.Model) -> DataSet:
     """Return the data with the validation slice as its test part."""
     targets_of(spec, data, model)
-    _, chosen = _slices(len(data.xs_train[0]), spec.train.seed)
+    _, chosen = slices(len(data.xs_train[0]), spec.train.seed)
     chosen = chosen[:FRAMES]
     return replace(
         data,
