@@ -124,7 +124,7 @@ def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
 def compress(context: Context) -> None:
     """Apply what `compress` asks for; without any technique the network stays as it is."""
     target = context.folder / "compress" / "model.keras"
-    report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": []}
+    report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": [], "unmet": None}
     if not context.spec.compress.steps:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
@@ -145,7 +145,12 @@ def compress(context: Context) -> None:
             if kept and context.retrain:
                 keep(shop, before, result.model, kept)
         save_model(result.model, target)
-        report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
+        report |= {
+            "compressed": result.metric,
+            "sparsity": result.sparsity,
+            "steps": result.steps,
+            "unmet": result.unmet,
+        }
     context.write_json("reports/compress.json", report)
     _robustness(context)
 

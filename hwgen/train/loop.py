@@ -67,7 +67,7 @@ def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bo
     """
     xs = grid_inputs(spec, model, data.xs_train) if on_grid else data.xs_train
     targets = targets_of(spec, data, model)
-    chosen, validation = _slices(len(xs[0]), spec.train.seed)
+    chosen, validation = slices(len(xs[0]), spec.train.seed)
     return Task(
         tuple(x[chosen] for x in xs),
         map_arrays(lambda y: y[chosen], targets),
@@ -279,7 +279,7 @@ def _diverged(spec: ModelSpec, epoch: str, losses: dict[str, float]) -> ModelErr
     return ModelError(what, where=where, found=found, expected="a finite loss", hint=hint)
 
 
-def _slices(count: int, seed: int) -> tuple[Array, Array]:
+def slices(count: int, seed: int) -> tuple[Array, Array]:
     """Return (train, validation) indices; at least one sample in each."""
     order = np.random.default_rng(seed).permutation(count)
     size = min(max(1, round(count * VALIDATION_SHARE)), count - 1) if count > 1 else 0
