@@ -321,9 +321,9 @@ def _check_quantizer(look: _Look, path: str, text: Any, shown: str, weight: bool
 def _check_bits(look: _Look) -> None:
     """Refuse a `compress.bits` that asks for nothing, for two things, or for what its cost does not know."""
     at = "compress.bits"
-    if isinstance(look.get(at), dict) and not any(look.get(f"{at}.{key}") for key in ("preset", "layers")):
-        if look.get(f"{at}.search") is None:
-            look.document.fail(at, "says nothing to do", expected="preset, layers or search", found=None)
+    asked = any(look.get(f"{at}.{key}") for key in ("preset", "layers")) or look.has(f"{at}.search")
+    if isinstance(look.get(at), dict) and not asked:
+        look.document.fail(at, "says nothing to do", expected="preset, layers or search", found=None)
     limits = [key for key in ("max_drop", "floor", "ceiling") if look.has(f"{at}.search.{key}")]
     for key in limits[1:]:
         excludes = f"excludes {at}.search.{limits[0]}"

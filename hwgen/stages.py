@@ -143,7 +143,7 @@ def compress(context: Context) -> None:
             before = layers_of(model)
             result = compress_model(shop, model)
             if kept and context.retrain:
-                keep(shop, before, result.model, kept)
+                keep(shop, before, result.model, kept, result.unmet)
         save_model(result.model, target)
         report |= {
             "compressed": result.metric,

@@ -88,8 +88,9 @@ def test_bits_by_layer_reach_the_activation_behind(tmp_path):
     assert widths_of(result.model) == found and "quantized_relu" in str(result.model.get_layer("relu1").activation)
 
 
-OWN = {"model": {"layers": [{"QDense": {"name": "fc1", "units": 8, "kernel_quantizer": "ternary(alpha=1,threshold=0.3)"}},
-                            {"QActivation": {"name": "relu1"}}, {"QDense": {"name": "logits", "units": 3}}]}}  # fmt: skip
+TERNARY = {"name": "fc1", "units": 8, "kernel_quantizer": "ternary(alpha=1,threshold=0.3)"}
+LAYERS = [{"QDense": TERNARY}, {"QActivation": {"name": "relu1"}}, {"QDense": {"name": "logits", "units": 3}}]
+OWN = {"model": {"layers": LAYERS}}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hwgen.errors import SpecError
 from hwgen.train.compress.quantizers import FITTED, fitted, is_fitted
 from hwgen.train.compress.surgery import NewLayer, rebuild, with_config
 from hwgen.train.compress.workshop import StepResult, Workshop
+from hwgen.train.env import import_keras
 from hwgen.train.loop import grid_inputs
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def seen_by(shop: Workshop, model: keras.Model, layers: set[str]) -> dict[str, A
             model.get_layer(name).activation = recorder(name)
         for start in range(0, len(xs[0]), 32):
             batch = [x[start : start + 32] for x in xs]
-            model(batch if len(batch) > 1 else batch[0], training=False)
+            model(batch, training=False)
     finally:
         for name, quantizer in own.items():
             model.get_layer(name).activation = quantizer
@@ -214,11 +215,12 @@ def _no_bits(shop: Workshop, key: str, quantizer: Any) -> SpecError:
 
 def _activation_at(model: keras.Model, layer: Any) -> Any:
     """Return the layer that quantizes what `layer` gives: itself, or the next on a chain without a branch."""
+    behind = _behind(model)
     while not _quantizes(layer):
-        behind = [other for other in model.layers if _feeds(layer, other)]
-        if len(behind) != 1 or _kernels(behind[0]):
+        next_layers = behind.get(layer.name, [])
+        if len(next_layers) != 1 or _kernels(next_layers[0]):
             return None
-        layer = behind[0]
+        layer = next_layers[0]
     return layer
 
 
@@ -227,9 +229,13 @@ def _quantizes(layer: Any) -> bool:
     return hasattr(activation, "get_config") and hasattr(activation, "bits")
 
 
-def _feeds(layer: Any, other: Any) -> bool:
-    outputs, inputs = layer.output, other.input if other is not layer else ()
-    tensors = inputs if isinstance(inputs, list | tuple) else (inputs,)
-    return any(
-        tensor is output for tensor in tensors for output in (outputs if isinstance(outputs, list) else [outputs])
-    )
+def _behind(model: keras.Model) -> dict[str, list[Any]]:
+    """Return the layers that take what a layer gives, by its name."""
+    functional = import_keras().Model(model.inputs, model.outputs)
+    nodes = [node for level in functional._nodes_by_depth.values() for node in level]
+    maker = {id(tensor): node.operation.name for node in nodes for tensor in node.outputs}
+    behind: dict[str, list[Any]] = {}
+    for node in nodes:
+        for tensor in node.input_tensors:
+            behind.setdefault(maker[id(tensor)], []).append(node.operation)
+    return behind

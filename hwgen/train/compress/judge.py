@@ -69,7 +69,7 @@ class Judge:
         size, parts = evaluation_batch(model), []
         for start in range(0, len(self.task.x_val[0]), size):
             batch = [x[start : start + size] for x in self.task.x_val]
-            found = model(batch if len(batch) > 1 else batch[0], training=False)
+            found = model(batch, training=False)
             parts.append([np.asarray(o) for o in (found if isinstance(found, list | tuple) else [found])])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 

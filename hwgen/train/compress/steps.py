@@ -15,6 +15,7 @@ from hwgen.train.compress.pruning import prune
 from hwgen.train.compress.structured import structured
 from hwgen.train.compress.workshop import StepResult, Workshop
 from hwgen.train.loop import History
+from hwgen.train.store import read_notes
 
 if TYPE_CHECKING:
     import keras
@@ -83,4 +84,5 @@ def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> Compres
     """
     result = take_kept(shop, model, path)
     metric = shop.metric(result)
-    return CompressResult(result, metric, sparsity_of(result), {}, [{"step": "weights", "metric": metric}])
+    rows = [{"step": "weights", "metric": metric}]
+    return CompressResult(result, metric, sparsity_of(result), {}, rows, read_notes(path).get("unmet"))
