@@ -23,17 +23,25 @@ from hwgen.train.fit import train_model
 pytestmark = pytest.mark.keras
 
 
-def prepared(folder, plan, *changes, **more):
+def prepared(folder, plan, base=None, **more):
     """Return a workshop and a network that was not trained yet."""
     write_blobs(folder)
-    spec = spec_of(folder, {"compress": {"epochs": 1, "bits": plan} | more}, *changes)
+    spec = spec_of(folder, {"compress": {"epochs": 1, "bits": plan} | more}, base or {})
     data = load_data(spec)
     return Workshop(spec, data), make_model(spec, data)
 
 
-def trained(folder, plan, *changes, **more):
-    shop, model = prepared(folder, plan, *changes, **more)
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Return the weights of the network, trained once."""
+    shop, model = prepared(tmp_path_factory.mktemp("trained"), {"preset": "int8"})
     train_model(shop.spec, shop.data, model)
+    return model.get_weights()
+
+
+def trained(folder, weights, plan, **more):
+    shop, model = prepared(folder, plan, **more)
+    model.set_weights(weights)
     return shop, model
 
 
@@ -63,8 +71,8 @@ def test_the_binary_point_goes_where_it_loses_least():
         fitted(qkeras.binary(alpha=1), x, 4)
 
 
-def test_int8_makes_everything_8_bits_in_its_range(tmp_path):
-    shop, model = trained(tmp_path, {"preset": "int8"})
+def test_int8_makes_everything_8_bits_in_its_range(tmp_path, weights):
+    shop, model = trained(tmp_path, weights, {"preset": "int8"})
     before = shop.metric(model)
     result = compress_model(shop, model)
     assert set(widths_of(result.model).values()) == {8} and len(widths_of(result.model)) == 3
@@ -80,9 +88,9 @@ def test_int8_makes_everything_8_bits_in_its_range(tmp_path):
     assert set(widths_of(model).values()) == {6}  # the network that came in is left alone
 
 
-def test_bits_by_layer_reach_the_activation_behind(tmp_path):
+def test_bits_by_layer_reach_the_activation_behind(tmp_path, weights):
     layers = {"fc1": {"weight": 4, "activation": 5}, "logits": {"weight": 3}}
-    shop, model = trained(tmp_path, {"layers": layers, "preset": "int8"})
+    shop, model = trained(tmp_path, weights, {"layers": layers, "preset": "int8"})
     result = compress_model(shop, model)
     found = {("fc1", "weight"): 4, ("relu1", "activation"): 5, ("logits", "weight"): 3}
     assert widths_of(result.model) == found and "quantized_relu" in str(result.model.get_layer("relu1").activation)
@@ -100,7 +108,10 @@ OWN = {"model": {"layers": LAYERS}}
         ({"relu1": {"weight": 4}}, r"compress\.bits\.layers\.relu1\.weight: this layer has no quantized weights"),
         ({"logits": {"activation": 4}}, r"logits\.activation: there is no quantized activation"),
         ({"fc1": {"weight": 4}}, r"fc1\.weight: the bits of ternary cannot be chosen"),
-        ({"fc1": {"activation": 4}, "relu1": {"activation": 4}}, "the same activation as in"),
+        (
+            {"fc1": {"activation": 4}, "relu1": {"activation": 4}},
+            r"relu1\.activation: the same activation as in \S+fc1",
+        ),
         ({"fc1": {"weight": 1}}, r"fc1\.weight: wrong value"),
     ],
 )
@@ -110,37 +121,37 @@ def test_layers_that_cannot_be(tmp_path, layers, says):
     assert failure.value.exit_status == 2
 
 
-SEARCH = {"max_drop": 0.2, "trials": 5, "least": 3, "tune_epochs": 1}
+SEARCH = {"max_drop": 0.2, "trials": 4, "least": 3}
 
 
-@pytest.mark.parametrize("method", ["greedy", "bayesian"])
-def test_a_search_saves_bits_and_equal_seeds_agree(tmp_path, method):
+@pytest.mark.parametrize("method", [{"method": "greedy", "tune_epochs": 1}, {"method": "bayesian", "tune_epochs": 0}])
+def test_a_search_saves_bits_and_equal_seeds_agree(tmp_path, weights, method):
     found = []
     for _ in range(2):
-        shop, model = trained(tmp_path, {"search": SEARCH | {"method": method}})
+        shop, model = trained(tmp_path, weights, {"search": SEARCH | method}, epochs=0)
         found.append(compress_model(shop, model))
     (row,), (again,) = (result.steps for result in found)
     assert row == again and json.dumps(row)
     assert all((a == b).all() for a, b in zip(*(r.model.get_weights() for r in found), strict=True))
     search = row["search"]
-    assert search["kept"] and found[0].unmet is None and len(search["trials"]) == 5
-    assert search["after"]["cost"] < search["before"]["cost"] == 6 * (4 * 8 + 8 * 3 + 8 + 3)
+    assert search["kept"] and found[0].unmet is None and len(search["trials"]) == 4
+    assert search["after"]["cost"] < 0.8 * search["before"]["cost"] and 350 < search["before"]["cost"] <= 6 * 67
     assert search["after"]["metric"] >= search["floor"] == pytest.approx(search["before"]["metric"] - 0.2)
     assert all(3 <= bits["weight"] <= 6 for t in search["trials"] for bits in t["bits"].values() if "weight" in bits)
     assert row["bits"]["relu1"] == {"activation": 6}  # activations are left alone unless asked for
 
 
-def test_a_floor_out_of_reach_ends_with_the_best_found(tmp_path):
-    shop, model = trained(tmp_path, {"search": SEARCH | {"max_drop": None, "floor": 1.01}})
+def test_a_floor_out_of_reach_ends_with_the_best_found(tmp_path, weights):
+    shop, model = trained(tmp_path, weights, {"search": SEARCH | {"max_drop": None, "floor": 1.01}})
     result = compress_model(shop, model)
     assert result.unmet is not None and "on the validation slice, required ≥ 1.01" in result.unmet
     assert not result.steps[0]["search"]["kept"] and result.steps[0]["search"]["trials"] == []
     assert widths_of(result.model) == widths_of(model)
 
 
-def test_a_ceiling_is_on_the_cost_of_the_circuit(tmp_path):
+def test_a_ceiling_is_on_the_cost_of_the_circuit(tmp_path, weights):
     plan = {"search": {"ceiling": 0.6, "cost": "lut", "activations": True, "tune_epochs": 0, "trials": 30}}
-    shop, model = trained(tmp_path, plan)
+    shop, model = trained(tmp_path, weights, plan)
     search = compress_model(shop, model).steps[0]["search"]
     assert search["kept"] and search["after"]["cost"] <= 0.6 * search["before"]["cost"]
     assert any("activation" in trial["what"] for trial in search["trials"])
@@ -169,8 +180,10 @@ def test_searches_that_cannot_be(tmp_path, plan, says):
     assert failure.value.exit_status == 2
 
 
-def test_pruned_zeros_stay_zero(tmp_path):
-    shop, model = trained(tmp_path, {"layers": {"fc1": {"weight": 3}}}, pruning={"sparsity": 0.5, "end_epoch": 0})
+def test_pruned_zeros_stay_zero(tmp_path, weights):
+    shop, model = trained(
+        tmp_path, weights, {"layers": {"fc1": {"weight": 3}}}, pruning={"sparsity": 0.5, "end_epoch": 0}
+    )
     result = compress_model(shop, model)
     assert result.sparsity == {"fc1": 0.5, "logits": 0.5}
     assert widths_of(result.model)["fc1", "weight"] == 3
