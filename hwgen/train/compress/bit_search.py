@@ -5,7 +5,7 @@ What a trial costs is read off our own hardware model; how good it is, off the v
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hwgen.train.compress.bits import Place, by_layer, narrowed, widths_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_DROP = 0.005
 """Of the metric, where model.yaml names neither floor nor ceiling."""
+ROUNDING = 1e-9
+"""A floor that is a difference of floats."""
 
 
 @dataclass
@@ -33,10 +35,8 @@ class Trial:
 
     def report(self, number: int) -> dict[str, Any]:
         """Return the trial as plain values."""
-        figures = {"metric": self.score.metric, "loss": self.score.loss, "cost": self.score.cost}
-        return (
-            {"trial": number, "what": self.what, "bits": by_layer(self.widths)} | figures | {"accepted": self.accepted}
-        )
+        head = {"trial": number, "what": self.what, "bits": by_layer(self.widths)}
+        return head | asdict(self.score) | {"accepted": self.accepted}
 
 
 @dataclass
@@ -61,7 +61,9 @@ class Search:
 
     def holds(self, score: Score) -> bool:
         """Return whether floor or ceiling is kept."""
-        return score.cost <= self.limit if self.under_ceiling else self.judge.worth(score.metric) >= self.limit
+        if self.under_ceiling:
+            return score.cost <= self.limit
+        return self.judge.worth(score.metric) >= self.limit - ROUNDING
 
     def better(self, new: Score, old: Score) -> bool:
         """Return whether `new` is to be preferred: first who keeps the limit, then what is looked for."""
@@ -94,9 +96,7 @@ class Search:
             "method": self.plan.method,
             "metric_of": "validation slice of the training part",
             "cost_of": self.plan.cost,
-            "ceiling" if self.under_ceiling else "floor": self.limit
-            if self.under_ceiling
-            else self.judge.worth(self.limit),
+            **({"ceiling": self.limit} if self.under_ceiling else {"floor": self.judge.worth(self.limit)}),
             "before": {"metric": self.start.metric, "cost": self.start.cost},
             "after": {"metric": self.score.metric, "cost": self.score.cost},
             "kept": self.holds(self.score),
@@ -131,7 +131,7 @@ def search_bits(shop: Workshop, before: keras.Model, model: keras.Model, plan: B
         search.model, search.score = search.tuned(model, epochs, "reaching the floor")
     if search.under_ceiling or search.holds(search.score):
         {"greedy": greedy, "bayesian": bayesian}[plan.method](search)
-    search.model, search.score = search.tuned(search.model, epochs, "fine-tuning the bits found")
+        search.model, search.score = search.tuned(search.model, epochs, "fine-tuning the bits found")
     if not search.holds(search.score):
         search.unmet = _unmet(search)
     return search
