@@ -140,10 +140,11 @@ def search_bits(shop: Workshop, before: keras.Model, model: keras.Model, plan: B
 def greedy(search: Search) -> None:
     """Take one bit at a time from where the loss rises least for the cost saved; stay where a trial fails.
 
-    How much the loss rises is measured without training, and again for a place after it was narrowed.
+    How much the loss rises is measured without training, and again for a place after it was narrowed. Where it does not
+    rise at all, the place that saves most comes first.
     """
     plan, locked = search.plan, set[Place]()
-    rises: dict[Place, float | None] = {}
+    rises: dict[Place, tuple[float, float] | None] = {}
     while len(search.trials) < plan.trials and not (search.under_ceiling and search.holds(search.score)):
         open_places = [place for place in _places(search) if place not in locked]
         for place in open_places:
@@ -199,12 +200,15 @@ def _places(search: Search) -> list[Place]:
     return [p for p, bits in widths_of(search.model).items() if p[1] in kinds and bits > search.plan.least]
 
 
-def _rise(search: Search, place: Place) -> float | None:
-    """Return by how much the loss rises for each unit of cost that one bit less saves; None: it saves nothing."""
+def _rise(search: Search, place: Place) -> tuple[float, float] | None:
+    """Return the rise of the loss for each unit of cost that one bit less saves, and minus the cost saved.
+
+    A loss that falls counts as no rise. None: nothing is saved.
+    """
     narrower = narrowed(search.shop, search.model, {place: widths_of(search.model)[place] - 1})
     score = search.judge.score(narrower)
     saved = search.score.cost - score.cost
-    return (score.loss - search.score.loss) / saved if saved > 0 else None
+    return (max(0.0, score.loss - search.score.loss) / saved, -saved) if saved > 0 else None
 
 
 def _narrow(search: Search, place: Place) -> bool:
