@@ -36,6 +36,7 @@ class Stage:
     reads : patterns of the files of earlier stages it reads, in the build folder
     writes : patterns of the files it leaves behind
     code : parts of the hwgen package it runs
+    searched : parts of the hwgen package it runs only where `compress.bits.search` asks for a cost
     packages : distributions whose version counts
     """
 
@@ -46,6 +47,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
 
 
@@ -76,11 +78,12 @@ STAGES: list[Stage] = [
     Stage(
         name="compress",
         run=stages.compress,
-        keys=(*NETWORK, *DATA, "train", "compress", "verify.robustness"),
+        keys=(*NETWORK, *DATA, "train", "compress", "hardware_of_compress", "verify.robustness"),
         files=("model.builder", "data.set", "data.npz", "data.loader", "compress.weights", "verify.robustness.shifted"),
         reads=("train/model.keras",),
         writes=("compress/model.keras", "reports/compress.json", "reports/robustness.json"),
         code=("train", "fixed.py", "spec_compress.py", "spec_robustness.py"),
+        searched=("lower", "ir", "rtl", "cost/estimate.py", "planning.py"),
         packages=(*KERAS, "scikit-learn", "mlxtend"),
     ),
     # the integer graph, the HLS C++ of the same network, test vectors, and the first two agreements
@@ -266,7 +269,8 @@ def run_flow(spec: ModelSpec, folder: Path, options: FlowOptions, screen: Screen
 
 def stage_key(stage: Stage, spec: ModelSpec, folder: Path) -> dict[str, str]:
     """Return the digests of everything `stage` depends on, as things are now, by kind."""
-    code = {part: code_digest(part) for part in stage.code} | {"body": inspect.getsource(stage.run)}
+    parts = (*stage.code, *(stage.searched if spec.compress.bits and spec.compress.bits.search else ()))
+    code = {part: code_digest(part) for part in parts} | {"body": inspect.getsource(stage.run)}
     return {
         "model.yaml": digest_of({key: spec_slice(spec, key) for key in stage.keys}),
         "input files": digest_of({key: input_digest(spec, key) for key in stage.files}),

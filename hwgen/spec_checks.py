@@ -68,6 +68,7 @@ def check(document: Document, folder: Path | None) -> None:
     _check_handoff(look)
     _check_quantizers(look)
     check_pruning(document)
+    _check_bits(look)
 
 
 def _check_name(look: _Look) -> None:
@@ -317,3 +318,24 @@ def _check_quantizer(look: _Look, path: str, text: Any, shown: str, weight: bool
     if fault is not None:
         what, found, expected = fault
         look.document.fail(path, what, shown=shown, found=found, expected=expected)
+
+
+def _check_bits(look: _Look) -> None:
+    """Refuse a `compress.bits` that asks for nothing, for two things, or for what its cost does not know."""
+    at = "compress.bits"
+    asked = any(look.get(f"{at}.{key}") for key in ("preset", "layers")) or look.has(f"{at}.search")
+    if isinstance(look.get(at), dict) and not asked:
+        look.document.fail(at, "says nothing to do", expected="preset, layers or search", found=None)
+    limits = [key for key in ("max_drop", "floor", "ceiling") if look.has(f"{at}.search.{key}")]
+    for key in limits[1:]:
+        excludes = f"excludes {at}.search.{limits[0]}"
+        look.document.fail(f"{at}.search.{key}", excludes, expected="at most one of max_drop, floor, ceiling")
+    cost, parallel = look.get(f"{at}.search.cost", "weight_bits"), look.get("hardware.io_type") != "io_stream"
+    if cost == "weight_bits" and look.get(f"{at}.search.activations") is True:
+        what = "activations have no weight_bits, the cost that is searched for"
+        look.document.fail(f"{at}.search.activations", what, expected=f"{at}.search.cost: lut, or another of a circuit")
+    if cost in ("memory_bits", "dsp", "bram_18k", "interval_cycles") and parallel:
+        what = f"{cost} is not what narrower numbers save in io_parallel"
+        look.document.fail(
+            f"{at}.search.cost", what, expected="weight_bits or lut; io_type: io_stream knows the others"
+        )

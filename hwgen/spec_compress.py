@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from hwgen.spec_base import Count, Fraction, Section
 
-Step = Literal["structured", "pruning"]
+Step = Literal["structured", "pruning", "bits"]
 
-STEPS: tuple[Step, ...] = ("structured", "pruning")
-"""The techniques in their order: first what changes shapes, then what puts zeros into them."""
+STEPS: tuple[Step, ...] = ("structured", "pruning", "bits")
+"""The techniques in their order: first what changes shapes, then what puts zeros into them, then how wide they are."""
 
 Epochs = Annotated[int, Field(ge=0)]
 
@@ -71,6 +71,45 @@ class PruningSection(Section):
         return None if self.scope == "global" else self.sparsity
 
 
+Bits = Annotated[int, Field(ge=2, le=16)]
+
+
+class LayerBits(Section):
+    """Bits of one layer's weights, and of the activation behind it."""
+
+    weight: Bits | None = None
+    activation: Bits | None = None
+
+
+class BitSearch(Section):
+    """A search for the fewest bits of every layer; at most one of max_drop, floor and ceiling."""
+
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="how much of the metric on the validation slice may be lost; default: 0.005"
+    )
+    floor: float | None = Field(default=None, description="the metric on the validation slice that must be kept")
+    ceiling: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="the share of the cost that may remain; the best metric under it is looked for"
+    )
+    cost: Literal["weight_bits", "memory_bits", "lut", "dsp", "bram_18k", "latency_cycles", "interval_cycles"] = (
+        "weight_bits"
+    )
+    method: Literal["greedy", "bayesian"] = "greedy"
+    least: Bits = 2
+    trials: Count = 40
+    activations: bool = Field(default=False, description="whether activations are narrowed too")
+    tune_epochs: Epochs = Field(default=1, description="of fine-tuning in each trial")
+
+
+class BitsSection(Section):
+    """The width of numbers: a preset, by layer, or searched; then fine-tuning."""
+
+    preset: Literal["int8"] | None = None
+    layers: dict[str, LayerBits] = {}
+    search: BitSearch | None = None
+    epochs: Epochs | None = Field(default=None, description="of fine-tuning at the end; default: compress.epochs")
+
+
 class DistillSection(Section):
     """Knowledge distillation: in every fine-tuning the outputs of a float teacher are a target too."""
 
@@ -90,6 +129,13 @@ class CompressSection(Section):
     )
     structured: StructuredSection | None = None
     pruning: PruningSection | None = None
+    bits: BitsSection | None = None
+
+    @property
+    def asks_hardware(self) -> bool:
+        """Whether compressing depends on `hardware`: a search whose cost is that of a circuit."""
+        search = self.bits.search if self.bits else None
+        return search is not None and search.cost != "weight_bits"
 
     @property
     def steps(self) -> tuple[Step, ...]:

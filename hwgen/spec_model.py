@@ -199,6 +199,11 @@ class ModelSpec(Section):
         part = self.hardware.part
         return os.path.normpath(self.base_dir / part) if part.endswith(".lib") else part
 
+    @property
+    def hardware_of_compress(self) -> HardwareSection | None:
+        """`hardware`, if compressing depends on it: a bit search whose cost is that of the circuit."""
+        return self.hardware if self.compress.asks_hardware else None
+
     def line_of(self, path: str) -> str:
         """Return ``model.yaml:5`` for a dotted path such as ``model.layers[0].units``, or the nearest key around it."""
         while path and path not in self._places:

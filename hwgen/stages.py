@@ -127,7 +127,7 @@ def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
 def compress(context: Context) -> None:
     """Apply what `compress` asks for; without any technique the network stays as it is."""
     target = context.folder / "compress" / "model.keras"
-    report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": []}
+    report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": [], "unmet": None}
     if not context.spec.compress.steps:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
@@ -146,9 +146,14 @@ def compress(context: Context) -> None:
             before = layers_of(model)
             result = compress_model(shop, model)
             if kept and context.retrain:
-                keep(shop, before, result.model, kept)
+                keep(shop, before, result.model, kept, result.unmet)
         save_model(result.model, target)
-        report |= {"compressed": result.metric, "sparsity": result.sparsity, "steps": result.steps}
+        report |= {
+            "compressed": result.metric,
+            "sparsity": result.sparsity,
+            "steps": result.steps,
+            "unmet": result.unmet,
+        }
     context.write_json("reports/compress.json", report)
     _robustness(context)
 

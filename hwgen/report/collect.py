@@ -139,7 +139,7 @@ def collect(
     )
     requirements = tuple(_requirements(spec, accuracy, latency, interval))
     cost = _cost(folder, prediction, "cost" in stages or bool(missing))
-    status, reason = _status(evidence, missing, requirements, last, _asked(spec, cost))
+    status, reason = _status(evidence, missing, requirements, last, _asked(spec, cost), compressed.get("unmet"))
     weights = lowered.get("weights") or {}
     return Report(
         name=spec.model.name,
@@ -291,6 +291,7 @@ def _status(
     requirements: tuple[Requirement, ...],
     last: str | None,
     cost: Sequence[CostTable],
+    unreached: str | None,
 ) -> tuple[str, str | None]:
     """Return the status and, if it is not PASS, why."""
     if evidence is not None and evidence.get("status") == "FAIL":
@@ -301,10 +302,10 @@ def _status(
         return "PARTIAL", f"stopped after {last}, as asked" if last else None
     if evidence.get("status") not in ("PASS", "FAIL"):
         return "NOT RUN", str(evidence.get("reason") or "the RTL was not simulated")
-    unmet = [r for r in requirements if not r.met]
+    unmet = [unreached] if unreached is not None else []
+    unmet += [f"{r.key}: {_figure(r.found)}, required {_figure(r.wanted)}" for r in requirements if not r.met]
     if unmet:
-        found = ", ".join(f"{r.key}: {_figure(r.found)}, required {_figure(r.wanted)}" for r in unmet)
-        return "UNMET", found
+        return "UNMET", ", ".join(unmet)
     short = [f"{table.device} is too small: {', '.join(lines)}" for table in cost if (lines := _short(table))]
     if short:
         return "UNMET", short[0]

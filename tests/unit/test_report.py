@@ -47,7 +47,8 @@ def report(tmp_path: Path):
     def make(evidence: dict[str, Any] | None, *overrides: str, **more: Any) -> Report:
         folder = tmp_path / "build"
         (folder / "reports").mkdir(parents=True, exist_ok=True)
-        files = {"train": TRAIN, "compress": {"compressed": 0.969}, "lower": LOWER, "prediction": PREDICTION}
+        compress = {"compressed": 0.969, "unmet": more.pop("unmet", None)}
+        files = {"train": TRAIN, "compress": compress, "lower": LOWER, "prediction": PREDICTION}
         for name, value in files.items():
             (folder / "reports" / f"{name}.json").write_text(json.dumps(value))
         (folder / "reports" / "pairs.json").write_text(json.dumps({"pairs": EVIDENCE["pairs"][:2]}))
@@ -69,6 +70,13 @@ def test_pass(report) -> None:
     assert (result.status, result.exit_status) == ("PASS", 0)
     text = table(result, "hls_projects/digits_mlp")
     assert text == (Path(__file__).parents[1] / "golden" / "table.txt").read_text().rstrip("\n")
+
+
+def test_what_compression_could_not_reach_is_unmet(report) -> None:
+    result = report(EVIDENCE, "verify.require.latency_cycles=8", unmet="compress.bits.search.floor: 0.9")
+    assert (result.status, result.exit_status) == ("UNMET", 3)
+    assert result.reason == "compress.bits.search.floor: 0.9, verify.require.latency_cycles: 9, required 8"
+    assert "UNMET  compress.bits.search.floor: 0.9" in table(result, "b")
 
 
 STREAM = {

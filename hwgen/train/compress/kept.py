@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     import keras
 
 
-def keep(shop: Workshop, before: list[str], model: keras.Model, path: Path) -> None:
+def keep(shop: Workshop, before: list[str], model: keras.Model, path: Path, unmet: str | None = None) -> None:
     """Write the compressed network, with the settings of `compress` and the layers of the network it came from.
 
     Parameters
     ----------
     before : `layers_of` the network before compression
+    unmet : what could not be reached, for the builds that use the file
     """
-    save_model(model, path, {"compress": _settings(shop), "network": before})
+    save_model(model, path, {"compress": _settings(shop), "network": before, "unmet": unmet})
 
 
 def take_kept(shop: Workshop, model: keras.Model, path: Path) -> keras.Model:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,31 @@ def prunable(layer: Any) -> list[Any]:
 def risen(progress: float) -> float:
     """Return the share of the final pruning that is due at a point of the schedule (0 to 1): a cubic, fast at first."""
     return 1 - (1 - progress) ** 3
+
+
+@contextmanager
+def zeros_held(model: keras.Model) -> Iterator[None]:
+    """Keep every kernel weight that is 0.0 now at 0.0 in all training inside: what was pruned stays pruned.
+
+    Raises
+    ------
+    ModelError
+        If one is not: then hwgen has a bug.
+    """
+    masks = []
+    for layer in model.layers:
+        for variable in prunable(layer):
+            zeros = int((np.asarray(variable) == 0).sum())
+            if zeros:
+                masks.append(Mask(layer.name, variable, zeros / np.asarray(variable).size))
+                masks[-1].update(1.0)
+    try:
+        yield
+        for mask in masks:
+            mask.check()
+    finally:
+        for mask in reversed(masks):
+            mask.release()
 
 
 class Mask:

@@ -15,7 +15,7 @@ from hwgen.train.compress.masks import prunable
 from hwgen.train.compress.patterns import Array, matrix_shape
 from hwgen.train.data import DataSet
 from hwgen.train.data.types import map_arrays
-from hwgen.train.loop import Progress, slices, evaluate, silent, targets_of
+from hwgen.train.loop import Progress, evaluate, silent, slices, targets_of
 from hwgen.train.metrics import HIGHER_IS_BETTER, metric_name
 
 if TYPE_CHECKING:

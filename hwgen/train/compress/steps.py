@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwgen.train.compress.bits import bits
 from hwgen.train.compress.distill import train_teacher
 from hwgen.train.compress.kept import take_kept
 from hwgen.train.compress.masks import sparsity_of
@@ -14,6 +15,7 @@ from hwgen.train.compress.pruning import prune
 from hwgen.train.compress.structured import structured
 from hwgen.train.compress.workshop import StepResult, Workshop
 from hwgen.train.loop import History
+from hwgen.train.store import read_notes
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 STEP_OF: Mapping[str, Callable[[Workshop, Any], StepResult]] = {
     "structured": structured,
     "pruning": prune,
+    "bits": bits,
 }
 """What applies each technique. A network in, fine-tuned in place or made anew."""
 
@@ -34,6 +37,7 @@ class CompressResult:
     sparsity : the share of weights that are exactly 0.0, by layer, of the floats
         The integers have more zeros: small weights round to 0. Those are counted where integers are.
     steps : a row a technique, with the metric after it: ``{"step", "metric"}`` and the technique's own details
+    unmet : what was asked for and could not be reached, in words
     """
 
     model: keras.Model
@@ -41,6 +45,7 @@ class CompressResult:
     sparsity: dict[str, float]
     history: History = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
+    unmet: str | None = None
 
 
 def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
@@ -53,6 +58,7 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
     """
     rows: list[dict[str, Any]] = []
     history: History = {}
+    unmet: list[str] = []
     if shop.spec.compress.steps and shop.spec.compress.distill is not None:
         data = shop.known_data("distill", "distillation trains a teacher and")
         shop.teacher = train_teacher(shop.spec, data, model, shop.progress)
@@ -61,10 +67,11 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
         result = STEP_OF[name](shop, model)
         model = result.model
         rows.append({"step": name, "metric": shop.metric(model)} | result.details)
+        unmet += [result.unmet] if result.unmet else []
         for key, values in result.history.items():
             history.setdefault(key, []).extend(values)
     metric = rows[-1]["metric"] if shop.spec.compress.steps else shop.metric(model)
-    return CompressResult(model, metric, sparsity_of(model), history, rows)
+    return CompressResult(model, metric, sparsity_of(model), history, rows, "; ".join(unmet) or None)
 
 
 def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> CompressResult:
@@ -77,4 +84,5 @@ def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> Compres
     """
     result = take_kept(shop, model, path)
     metric = shop.metric(result)
-    return CompressResult(result, metric, sparsity_of(result), {}, [{"step": "weights", "metric": metric}])
+    rows = [{"step": "weights", "metric": metric}]
+    return CompressResult(result, metric, sparsity_of(result), {}, rows, read_notes(path).get("unmet"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError, SpecError
 from hwgen.train.compress.distill import with_teacher
+from hwgen.train.compress.masks import zeros_held
 from hwgen.train.loop import History, Progress, evaluate, make_task, run, silent
 
 if TYPE_CHECKING:
@@ -50,20 +51,25 @@ class Workshop:
         best_from: int = 0,
         callbacks: tuple[Any, ...] = (),
     ) -> History:
-        """Train `model` in place for some epochs and keep its best one: the one place where it is fine-tuned."""
+        """Train `model` in place for some epochs and keep its best one: the one place where it is fine-tuned.
+
+        Weights that are 0.0 before stay so.
+        """
+        student = model
         task = make_task(self.spec, self.known_data("", "fine-tuning"), model)
         if self.teacher is not None:
             model, task = with_teacher(self.spec, model, task, self.teacher)
-        return run(
-            self.spec,
-            model,
-            task,
-            epochs=epochs,
-            message=message,
-            progress=self.progress,
-            best_from=best_from,
-            callbacks=callbacks,
-        )
+        with zeros_held(student):
+            return run(
+                self.spec,
+                model,
+                task,
+                epochs=epochs,
+                message=message,
+                progress=self.progress,
+                best_from=best_from,
+                callbacks=callbacks,
+            )
 
     def metric(self, model: keras.Model) -> float | None:
         """Return the network's metric on the test part."""
@@ -81,8 +87,10 @@ class StepResult:
     Parameters
     ----------
     details : what else is to stand in the step's row of reports/compress.json, as plain values
+    unmet : what was asked for and could not be reached, in words; the build goes on, and ends with exit status 3
     """
 
     model: keras.Model
     history: History = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    unmet: str | None = None
