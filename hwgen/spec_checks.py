@@ -13,7 +13,7 @@ from hwgen.cost.parts import LIBRARIES, find_part
 from hwgen.errors import NumericsError, SpecError
 from hwgen.fixed import FixedPoint
 from hwgen.reserved import RESERVED
-from hwgen.spec_compress import STEPS
+from hwgen.spec_compress import STEPS, with_factors
 from hwgen.spec_pruning import check_pruning
 from hwgen.spec_quantizers import quantizer_fault
 from hwgen.spec_robustness import is_reference
@@ -199,9 +199,10 @@ def _check_layer_names(look: _Look) -> None:
             names[name] = index
     if not look.has("model.layers"):
         return
+    later = with_factors(list(names)) if look.has("compress.low_rank") else names
     for section in ("precision.layers", "hardware.layers", *(f"compress.{step}.layers" for step in STEPS)):
         for name in look.table(section):
-            if name not in names:
+            if name not in (names if section == "compress.low_rank.layers" else later):
                 close = difflib.get_close_matches(name, list(names), 1)
                 expected = f"{close[0]}?" if close else f"one of {', '.join(names) or 'none: no layer has a name'}"
                 look.document.fail(f"{section}.{name}", "no layer has this name", expected=expected, found=name)

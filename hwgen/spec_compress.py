@@ -10,12 +10,77 @@ from pydantic_core import PydanticCustomError
 
 from hwgen.spec_base import Count, Fraction, Section
 
-Step = Literal["structured", "pruning", "bits"]
+Step = Literal["structured", "low_rank", "pruning", "bits"]
 
-STEPS: tuple[Step, ...] = ("structured", "pruning", "bits")
+STEPS: tuple[Step, ...] = ("structured", "low_rank", "pruning", "bits")
 """The techniques in their order: first what changes shapes, then what puts zeros into them, then how wide they are."""
 
 Epochs = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+RankMethod = Literal["auto", "svd", "spatial", "tucker2", "cp"]
+
+FACTOR_ENDINGS = ("_rank", "_rank1", "_rank2")
+"""What the layers of a factorisation are called, behind the name of the layer whose place they take."""
+
+
+def with_factors(names: list[str]) -> list[str]:
+    """Return the names that `hardware.layers` and others may use where layers may be factorised."""
+    return [*names, *(name + ending for name in names for ending in FACTOR_ENDINGS)]
+
+
+def _at_most_one(section: Section, keys: tuple[str, ...]) -> None:
+    said = [key for key in keys if getattr(section, key) is not None]
+    if len(said) > 1:
+        raise PydanticCustomError("hwgen", f"{said[1]} excludes {said[0]}", {"expected": f"one of {', '.join(keys)}"})
+
+
+class LayerRank(Section):
+    """How one layer is factorised; what it does not say, the section says."""
+
+    method: RankMethod | None = None
+    rank: Count | Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="a whole number; tucker2: two, of the inputs and of the outputs"
+    )
+    energy: Share | None = None
+    budget: Share | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> LayerRank:
+        _at_most_one(self, ("rank", "energy", "budget"))
+        return self
+
+
+class LowRankSection(Section):
+    """Low-rank factorisation: one layer becomes two or three with fewer multiplications; then fine-tuning."""
+
+    method: RankMethod = "auto"
+    energy: Share | None = Field(default=None, description="share of each kernel's squared norm that is kept")
+    budget: Share | None = Field(default=None, description="share of each layer's multiplications that may remain")
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="search: how much of the metric may be lost before fine-tuning"
+    )
+    layers: dict[str, LayerRank] = {}
+    bits: Annotated[int, Field(ge=2, le=24)] | None = Field(
+        default=None, description="of the activations between factors; default: those of the layer's own input"
+    )
+    force: bool = Field(default=False, description="factorise even where the circuit becomes larger")
+    epochs: Epochs | None = Field(default=None, description="of fine-tuning; default: compress.epochs")
+
+    @model_validator(mode="after")
+    def _check(self) -> LowRankSection:
+        general = ("energy", "budget", "max_drop")
+        _at_most_one(self, general)
+        if any(getattr(self, key) is not None for key in general):
+            return self
+        if not self.layers:
+            raise PydanticCustomError(
+                "hwgen", "nothing says which ranks", {"expected": f"one of {', '.join(general)}, or layers"}
+            )
+        for name, layer in self.layers.items():
+            if layer.rank is None and layer.energy is None and layer.budget is None:
+                expected = f"rank, energy or budget in layers.{name}"
+                raise PydanticCustomError("hwgen", f"nothing says the rank of {name}", {"expected": expected})
+        return self
 
 
 def _pattern(value: Any) -> Any:
@@ -128,6 +193,7 @@ class CompressSection(Section):
         default=None, description="a .keras file of the compressed network, used instead of compressing, if it is there"
     )
     structured: StructuredSection | None = None
+    low_rank: LowRankSection | None = None
     pruning: PruningSection | None = None
     bits: BitsSection | None = None
 

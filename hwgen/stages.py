@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hwgen.errors import ErrorList, HwgenError, ProofError, SpecError, ToolMissing
 from hwgen.files import FileSet, json_bytes, write_if_changed
 from hwgen.spec import ModelSpec, resolved_yaml
+from hwgen.spec_compress import with_factors
 
 if TYPE_CHECKING:
     from hwgen.fixed import IntArray
@@ -73,6 +74,7 @@ def train(context: Context) -> None:
     from hwgen.lower import check_model
     from hwgen.train.build import make_model
     from hwgen.train.compress.pruning import targets_of
+    from hwgen.train.compress.rank_plan import check_ranks
     from hwgen.train.fit import train_model
     from hwgen.train.metrics import metric_name
     from hwgen.train.robustness import check_robustness
@@ -84,6 +86,7 @@ def train(context: Context) -> None:
     check_named_layers(spec, [layer.name for layer in model.layers])
     if spec.compress.steps[:1] == ("pruning",):  # before anything is trained, where no step before changes shapes
         targets_of(spec, model)
+    check_ranks(spec, model)
     check_model(model, spec)
     if data is not None:
         check_robustness(spec, data)
@@ -112,6 +115,7 @@ def check_named_layers(spec: ModelSpec, names: list[str]) -> None:
     tables = [("precision", list(spec.precision.layers)), ("hardware", list(spec.hardware.layers))]
     tables += [(f"compress.{step}", list(getattr(spec.compress, step).layers)) for step in spec.compress.steps]
     errors: list[HwgenError] = []
+    names = with_factors(names) if spec.compress.low_rank else names
     for section, table in tables:
         for name in table:
             if name not in names:
@@ -128,6 +132,7 @@ def compress(context: Context) -> None:
     """Apply what `compress` asks for; without any technique the network stays as it is."""
     target = context.folder / "compress" / "model.keras"
     report: dict[str, Any] = {"version": 1, "compressed": None, "sparsity": {}, "steps": [], "unmet": None}
+    report["remarks"] = []
     if not context.spec.compress.steps:
         write_if_changed(target, (context.folder / "train" / "model.keras").read_bytes())
     else:
@@ -153,6 +158,7 @@ def compress(context: Context) -> None:
             "sparsity": result.sparsity,
             "steps": result.steps,
             "unmet": result.unmet,
+            "remarks": result.remarks,
         }
     context.write_json("reports/compress.json", report)
     _robustness(context)

@@ -166,7 +166,7 @@ def collect(
         failed=tuple((evidence or {}).get("failed_checks") or ()),
         requirements=requirements,
         not_checked=_not_checked(evidence, cost),
-        notes=tuple(lowered.get("notes") or ()),
+        notes=(*(compressed.get("remarks") or ()), *(lowered.get("notes") or ())),
         stages=dict(stages),
         cost=cost,
         robustness=read_robustness(folder) if spec.verify.robustness is not None else None,

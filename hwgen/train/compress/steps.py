@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwgen.train.compress.bits import bits
 from hwgen.train.compress.distill import train_teacher
 from hwgen.train.compress.kept import take_kept
+from hwgen.train.compress.low_rank import low_rank
 from hwgen.train.compress.masks import sparsity_of
 from hwgen.train.compress.pruning import prune
 from hwgen.train.compress.structured import structured
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STEP_OF: Mapping[str, Callable[[Workshop, Any], StepResult]] = {
     "structured": structured,
+    "low_rank": low_rank,
     "pruning": prune,
     "bits": bits,
 }
@@ -46,6 +48,7 @@ class CompressResult:
     history: History = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     unmet: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
@@ -63,15 +66,17 @@ def compress_model(shop: Workshop, model: keras.Model) -> CompressResult:
         data = shop.known_data("distill", "distillation trains a teacher and")
         shop.teacher = train_teacher(shop.spec, data, model, shop.progress)
         rows.append({"step": "teacher", "metric": shop.metric(shop.teacher)})
+    remarks: list[str] = []
     for name in shop.spec.compress.steps:
         result = STEP_OF[name](shop, model)
         model = result.model
         rows.append({"step": name, "metric": shop.metric(model)} | result.details)
         unmet += [result.unmet] if result.unmet else []
+        remarks += result.remarks
         for key, values in result.history.items():
             history.setdefault(key, []).extend(values)
     metric = rows[-1]["metric"] if shop.spec.compress.steps else shop.metric(model)
-    return CompressResult(model, metric, sparsity_of(model), history, rows, "; ".join(unmet) or None)
+    return CompressResult(model, metric, sparsity_of(model), history, rows, "; ".join(unmet) or None, remarks)
 
 
 def compressed_before(shop: Workshop, model: keras.Model, path: Path) -> CompressResult:

@@ -94,3 +94,4 @@ class StepResult:
     history: History = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     unmet: str | None = None
+    remarks: list[str] = field(default_factory=list)
