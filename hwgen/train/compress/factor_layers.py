@@ -83,8 +83,7 @@ def factorised(
     layers = _factors(layer, choice.method, kernels)
     quantized = getattr(layer, "kernel_quantizer", None) is not None
     width = bits or _bits_before(layer)
-    feed = list(samples) if len(samples) > 1 else samples[0]
-    values = keras.Model(model.inputs, layer.input).predict(feed, batch_size=evaluation_batch(model), verbose=0)
+    values = outputs_of(keras.Model(model.inputs, layer.input), samples)
     chain: list[NewLayer] = []
     for new in layers[:-1]:
         chain.append(new)
@@ -94,6 +93,18 @@ def factorised(
             values = _values_behind(chain[-1], values)
     chain.append(layers[-1])
     return rebuild(model, lambda other: chain if other is layer else None)
+
+
+def outputs_of(model: keras.Model, xs: Sequence[Array]) -> Any:
+    """Return what a network gives for frames; nothing is compiled, which pays for networks that run once."""
+    batch = evaluation_batch(model)
+    parts = []
+    for start in range(0, len(xs[0]), batch):
+        feed = [x[start : start + batch] for x in xs]
+        parts.append(model(feed if len(feed) > 1 else feed[0], training=False))
+    if isinstance(parts[0], list | tuple):
+        return [np.concatenate([np.asarray(o) for o in outputs]) for outputs in zip(*parts, strict=True)]
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _factors(layer: Any, method: str, kernels: list[Array]) -> list[NewLayer]:
@@ -165,7 +176,7 @@ def _values_behind(new: NewLayer, values: Array) -> Array:
     model = keras.Model(x, copy(x))
     if new.weights is not None:
         copy.set_weights([np.asarray(w) for w in new.weights])
-    return model.predict(values, batch_size=evaluation_batch(model), verbose=0)
+    return outputs_of(model, [values])
 
 
 def _bits_before(layer: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hwgen.train.compress.factor_layers import factorised, work_of
@@ -44,4 +45,5 @@ def low_rank(shop: Workshop, model: keras.Model) -> StepResult:
         model = factorised(model, name, chosen[name], samples, plan.bits)
     epochs = spec.compress.epochs if plan.epochs is None else plan.epochs
     history = shop.finetune(model, epochs, "fine-tuning after factorisation") if order else {}
-    return StepResult(model, history, told + remarks)
+    details = {"layers": {name: asdict(chosen[name]) for name in order}}
+    return StepResult(model, history, details, told + remarks)

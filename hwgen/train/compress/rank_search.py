@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.train.compress.factor_layers import factorised, work_of
+from hwgen.train.compress.factor_layers import factorised, outputs_of, work_of
 from hwgen.train.compress.factorise import Array, Choice
 from hwgen.train.compress.rank_plan import open_layers, within_budget
 from hwgen.train.compress.workshop import Workshop
-from hwgen.train.loop import Task, evaluation_batch
+from hwgen.train.loop import Task
 from hwgen.train.metrics import HIGHER_IS_BETTER, evaluate_outputs
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Bench:
     def metric(self, model: keras.Model) -> float:
         """Return the metric on the validation slice."""
         xs, task = self.task.x_val, self.task
-        feed: Any = list(xs) if len(xs) > 1 else xs[0]
-        outputs = model.predict(feed, batch_size=evaluation_batch(model), verbose=0)
+        outputs = outputs_of(model, xs)
         if isinstance(outputs, list | tuple):
             return float(
                 np.mean([evaluate_outputs(task.metric, o, y) for o, y in zip(outputs, task.y_val, strict=True)])

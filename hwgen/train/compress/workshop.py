@@ -88,6 +88,7 @@ class StepResult:
     ----------
     details : what else is to stand in the step's row of reports/compress.json, as plain values
     unmet : what was asked for and could not be reached, in words; the build goes on, and ends with exit status 3
+    remarks : lines for the person who builds: what was chosen, what was left as it is, and why
     """
 
     model: keras.Model
