@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,9 @@ def outputs_of(model: keras.Model, xs: Sequence[Array]) -> Any:
     parts = []
     for start in range(0, len(xs[0]), batch):
         feed = [x[start : start + batch] for x in xs]
-        parts.append(model(feed if len(feed) > 1 else feed[0], training=False))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The structure of `inputs`")  # a list of one, or no list: the same
+            parts.append(model(feed if len(feed) > 1 else feed[0], training=False))
     if isinstance(parts[0], list | tuple):
         return [np.concatenate([np.asarray(o) for o in outputs]) for outputs in zip(*parts, strict=True)]
     return np.concatenate([np.asarray(part) for part in parts])

@@ -31,6 +31,9 @@ SWEEPS = 20
 CP_SWEEPS = 200
 """Of alternating least squares (cp)."""
 
+BEYOND = "Trying to compute SVD with n_eigenvecs"
+"""A warning of tensorly: more components than an unfolding has; the others are drawn, seeded."""
+
 CP_LADDER = 12
 """How many ranks of a cp decomposition are tried: each is a decomposition of its own."""
 
@@ -225,9 +228,11 @@ def _tucker2(kernel: Array, ranks: Ranks) -> list[Array]:
         kh, kw, c_in, c_out = kernel.shape
         a, b = ranks
         return [np.zeros(s) for s in ((1, 1, c_in, a), (kh, kw, a, b), (1, 1, b, c_out))]
-    (core, (inner, outer)), _ = partial_tucker(
-        kernel, rank=list(ranks), modes=[2, 3], n_iter_max=SWEEPS, init="svd", tol=1e-6
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", BEYOND)
+        (core, (inner, outer)), _ = partial_tucker(
+            kernel, rank=list(ranks), modes=[2, 3], n_iter_max=SWEEPS, init="svd", tol=1e-6
+        )
     return [inner[None, None], core, outer.T[None, None]]
 
 
@@ -238,7 +243,7 @@ def _cp(kernel: Array, rank: int) -> list[Array]:
     if not kernel.any():
         return [np.zeros(s) for s in ((1, 1, c_in, rank), (kh, kw, rank, 1), (1, 1, rank, c_out))]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Trying to compute SVD with n_eigenvecs")  # the rest is drawn, seeded
+        warnings.filterwarnings("ignore", BEYOND)
         scale, (window, inner, outer) = parafac(
             kernel.reshape(kh * kw, c_in, c_out),
             rank=rank,
