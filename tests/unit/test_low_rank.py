@@ -280,10 +280,10 @@ def trained(tmp_path_factory):
     """Return a function from `compress` to a workshop and a network trained on blobs; it is trained once."""
     folder = tmp_path_factory.mktemp("blobs")
     write_blobs(folder)
-    spec = spec_of(folder, {"train": {"float_epochs": 0, "epochs": 12}})
+    spec = spec_of(folder, {"train": {"epochs": 8}})
     data = load_data(spec)
     model = make_model(spec, data)
-    train_model(spec, data, model)
+    assert train_model(spec, data, model).quantized_metric > 0.9
 
     def prepared(plan):
         planned = spec_of(folder, {"compress": plan})
