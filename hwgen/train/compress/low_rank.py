@@ -46,4 +46,4 @@ def low_rank(shop: Workshop, model: keras.Model) -> StepResult:
     epochs = spec.compress.epochs if plan.epochs is None else plan.epochs
     history = shop.finetune(model, epochs, "fine-tuning after factorisation") if order else {}
     details = {"layers": {name: asdict(chosen[name]) for name in order}}
-    return StepResult(model, history, details, told + remarks)
+    return StepResult(model, history, details, remarks=told + remarks)
