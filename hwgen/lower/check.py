@@ -94,11 +94,12 @@ def _whole_errors(model: Any, spec: Any) -> list[HwgenError]:
         return []
     except (ModelError, SpecError) as error:
         return [error]
-    pruned = getattr(getattr(spec, "compress", None), "pruning", None) is not None
+    compress = getattr(spec, "compress", None)
+    smaller = any(getattr(compress, step, None) is not None for step in ("structured", "low_rank", "pruning"))
     try:
         if getattr(spec.hardware, "io_type", "io_parallel") == "io_stream":
             check_streamable(graph)
-        elif not pruned:
+        elif not smaller:
             check_unrolled(graph)
     except (ModelError, NumericsError) as error:
         return [error]
