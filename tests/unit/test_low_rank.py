@@ -258,7 +258,10 @@ def test_plans_that_cannot_be(tmp_path, plan, what, where, more):
 @pytest.mark.keras
 def test_force_factorises_anyway(tmp_path):
     spec, data, model = described(tmp_path, {"force": True, "layers": {"conv": {"rank": 8, "method": "svd"}}}, epochs=0)
+    kernel, bias = model.layers[0].get_weights()
+    model.layers[0].set_weights([np.where(np.arange(8) < 2, 0, kernel), bias])
     result = low_rank(Workshop(spec, data), model)
+    assert result.remarks[-1] == "conv had 25% zeros, its factors have none"
     assert result.model.get_layer("conv_rank").kernel.shape == (3, 3, 4, 8)
 
 

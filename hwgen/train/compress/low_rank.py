@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from hwgen.train.compress.factor_layers import factorised, work_of
+from hwgen.train.compress.factor_layers import factorised, kernel_of, work_of
 from hwgen.train.compress.rank_plan import described, named_choices, other_choices
 from hwgen.train.compress.rank_search import Bench, search
 from hwgen.train.compress.workshop import StepResult, Workshop
@@ -40,6 +40,8 @@ def low_rank(shop: Workshop, model: keras.Model) -> StepResult:
         chosen |= others
     order = [layer.name for layer in model.layers if layer.name in chosen]
     told = [described(name, chosen[name], work_of(model.get_layer(name))) for name in order]
+    zeros = {name: float((kernel_of(model.get_layer(name)) == 0).mean()) for name in order}
+    remarks += [f"{name} had {share:.0%} zeros, its factors have none" for name, share in zeros.items() if share >= 0.1]
     for name in order:
         shop.progress(f"factorising {name}", None)
         model = factorised(model, name, chosen[name], samples, plan.bits)
