@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,7 +225,11 @@ def explore(
 
         with Silent() if quiet or as_json else SearchScreen() as screen:
             found = search(file, out=out, workers=workers, ray=ray, fresh=fresh, screen=screen)
-        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text())
+        width = shutil.get_terminal_size((160, 24)).columns if sys.stdout.isatty() else 160
+        if as_json:
+            typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        else:
+            typer.echo(f"{found.counts()}   {found.folder}" if quiet else found.text(width))
 
 
 @app.command()

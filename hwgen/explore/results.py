@@ -71,8 +71,8 @@ class Exploration:
             "trials": [asdict(trial) for trial in self.trials],
         }
 
-    def text(self) -> str:
-        """Return the front as a table, and what to do with it."""
+    def text(self, width: int = 160) -> str:
+        """Return the front as a table of at most so many columns, and what to do with it."""
         from rich.console import Console
         from rich.table import Table
 
@@ -89,13 +89,16 @@ class Exploration:
             values = [label(trial.values[name]) for name in varied]
             table.add_row(f"{trial.number:03d}", *figures, self.shown("accuracy", trial.test), *values)
         stream = io.StringIO()
-        Console(file=stream, width=160, highlight=False, color_system=None).print(table, soft_wrap=False)
-        failed = sum(trial.status != "done" for trial in self.trials)
-        counts = f" {len(self.trials)} trials, {failed} failed, {len(self.front)} on the front"
+        Console(file=stream, width=width, highlight=False, color_system=None).print(table, soft_wrap=False)
         lines = [line.rstrip() for line in stream.getvalue().splitlines()]
         first = self.folder / "front" / f"{self.front[0]:03d}.yaml" if self.front else None
         ends = [f" {self.folder / 'explore.html'} has the pictures; a point is built by `hwgen build {first}`"]
-        return "\n".join([counts, "", *lines, "", *(ends if first else [])])
+        return "\n".join([f" {self.counts()}", "", *lines, "", *(ends if first else [])])
+
+    def counts(self) -> str:
+        """Return the result in one line."""
+        failed = sum(trial.status != "done" for trial in self.trials)
+        return f"{len(self.trials)} trials, {failed} failed, {len(self.front)} on the front"
 
     def title(self, name: str) -> str:
         """Return the heading of a figure, with its unit."""

@@ -73,12 +73,14 @@ def explore(
         found = write_results(plan, folder, store)
     if not found.front:
         first = next((trial for trial in found.trials if trial.error), None)
-        raise HwgenError(
+        error = HwgenError(
             f"none of {len(found.trials)} trials succeeded",
             where=str(plan.file),
             found=first.error if first else None,
             hint=f"{folder / 'explore.json'} has the message of each",
         )
+        error.add_note("the trials are written down")
+        raise error
     return found
 
 

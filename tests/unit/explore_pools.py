@@ -24,7 +24,7 @@ def write_explore(folder: Path, **keys: Any) -> Path:
     """Write data.npz, model.yaml and explore.yaml."""
     folder.mkdir(exist_ok=True)
     write_blobs(folder)
-    model = {**NET, "train": {**NET["train"], "epochs": 1, "float_epochs": 1}}
+    model = {**NET, "train": {**NET["train"], "epochs": 1, "float_epochs": 1}, "verify": {"random_vectors": 50}}
     (folder / "model.yaml").write_text(yaml.safe_dump(model, sort_keys=False))
     said = {"base": "model.yaml", "trials": 14, "batch": 4, "space": SPACE} | keys
     path = folder / "explore.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from hwgen.cli import app
 from hwgen.errors import ErrorList, HwgenError, OutputError
+from hwgen.explore.screen import SearchScreen
 from hwgen.explore.search import explore
 from hwgen.explore.space import Axis, combinations, get_key, set_key
 from hwgen.explore.spec import load_plan, trial_document
@@ -205,6 +207,35 @@ def test_failed_trials_cost_only_themselves(tmp_path: Path, monkeypatch: Any) ->
     assert "14 trials, 2 failed" in found.text()
     page = (tmp_path / "out" / "explore.html").read_text()
     assert lost["error"] in page and page.count("<svg") == 3
+
+
+def test_the_command_shows_progress_and_the_front(tmp_path: Path, monkeypatch: Any) -> None:
+    lost = {"status": "failed", "error": "no luck\n  found  more"}
+    use(monkeypatch, lambda out: FakePool(out, lambda number: lost if number == 2 else None))
+    arguments = ["explore", str(write_explore(tmp_path, trials=5)), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and " trial 2   failed: no luck\n" in result.stderr
+    assert result.stdout.startswith(" 5 trials, 1 failed, ") and "accuracy, validation" in result.stdout
+    again = CliRunner().invoke(app, arguments)
+    assert "5 of 5 trials are there from an earlier run" in again.stderr and again.stdout == result.stdout
+    quiet = CliRunner().invoke(app, [*arguments, "--quiet"])
+    assert quiet.stdout.count("\n") == 1 and not quiet.stderr
+    plain = CliRunner().invoke(app, [*arguments, "--json"])
+    assert json.loads(plain.stdout) == json.loads((tmp_path / "out" / "explore.json").read_text())
+
+
+def test_the_picture_of_a_running_search() -> None:
+    from rich.console import Console
+
+    screen = SearchScreen()
+    screen.begin(10, 3)
+    screen.update(4, "epoch 2/10", 0.2)
+    screen.update(5, "lowering")
+    screen.finished(5, {"status": "failed", "error": "no luck"}, front=2)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(screen._picture())
+    text = console.export_text()
+    assert "4/10 trials, 1 failed, front 2" in text and "trial 4   epoch 2/10  20 %" in text and "trial 5" not in text
 
 
 def test_a_search_without_any_result_says_why(tmp_path: Path, monkeypatch: Any) -> None:
