@@ -25,7 +25,6 @@ from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, generate, plan
 from hwgen.rtl.stream import FoldRequest, StreamPlan, emit_stream, plan_stream
 from hwgen.spec import ModelSpec, load_spec
-from hwgen.spec_compress import STEPS
 from hwgen.tools import cache_dir
 
 PART = "xcvu13p-flga2577-2-e"
@@ -67,9 +66,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "magnitude": {"pruning": {"sparsity": SPARSITY, **OPEN}},
     "n_m": {"pruning": {"method": "n_m", "pattern": "1:4", **OPEN}},
     "block": {"pruning": {"method": "block", "block": [1, 8], "sparsity": SPARSITY, **OPEN}},
+    "structured": {"structured": {"share": 0.5}},
 }
-if "structured" in STEPS:
-    VARIANTS["structured"] = {"structured": {"share": 0.5}}
+
+
 WHAT = {
     "dense": "not pruned",
     "all": "single weights, every layer",
