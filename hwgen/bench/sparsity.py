@@ -33,7 +33,7 @@ MULTIPLIERS = (16, 32, 64)
 """Of the folded networks whose cycles are compared."""
 SIMULATED = 32
 KERNEL = "fc2"
-"""The layer whose adder graph is synthesized by itself."""
+"""The layer that is synthesized by itself, unrolled and folded."""
 REUSE = 128
 """Of the folded networks whose engines are compared: a 64 × 64 layer with a quarter of its weights then has 8 lanes."""
 
@@ -101,7 +101,7 @@ def run(options: Options) -> Result:
         off: int | None = None
         if not options.quick:
             synthesized = {f"{k} kernel": synthesize_graph(kernels[k], Path(scratch)) for k in networks}
-            synthesized |= {f"{k} folded": synthesize_stream(engines[k], Path(scratch)) for k in networks}
+            synthesized |= {f"{k} folded": synthesize_stream(at_reuse(kernels[k]), Path(scratch)) for k in networks}
             at = MULTIPLIERS.index(SIMULATED)
             off = sum(cycles_off(cycles[k][at], networks[k].graph, Path(scratch) / k) for k in ("dense", "all"))
     table = {
@@ -111,8 +111,9 @@ def run(options: Options) -> Result:
             "unrolled": _figures(parallel[name]),
             "kernel": _figures(unrolled(kernels[name])) | {"lut_synthesized": _lut(synthesized, f"{name} kernel")},
             "interval_cycles": [p.timing.interval_cycles for p in cycles[name]],
-            "folded": _figures(estimate_plan(engines[name]))
-            | {"lut_synthesized": _lut(synthesized, f"{name} folded"), "banks": _banks(engines[name])},
+            "folded": _figures(estimate_plan(engines[name])) | {"banks": _banks(engines[name])},
+            "kernel_folded": _figures(estimate_plan(at_reuse(kernels[name])))
+            | {"lut_synthesized": _lut(synthesized, f"{name} folded")},
         }
         for name, net in networks.items()
     }
@@ -242,14 +243,14 @@ def _banks(decided: StreamPlan) -> list[int]:
 def show(table: Mapping[str, Mapping[str, Any]]) -> None:
     """Print everything that was measured."""
     heads = ("accuracy", "weights", "non-zero", "LUT unr.", KERNEL, "synth.", *(f"cyc @{n}" for n in MULTIPLIERS))
-    heads += ("mult.", "cycles", "bits", "LUT fold.", "synth.", "DSP")
+    heads += ("mult.", "cycles", "bits", "LUT fold.", "DSP", KERNEL, "synth.")
     print(f"\n{'':<45}" + "".join(f"{head:>10}" for head in heads) + "  banks")
     for row in table.values():
         flat, kernel, fold = row["unrolled"], row["kernel"], row["folded"]
         cells = [f"{row['accuracy']:.3f}", flat["weights"], flat["nonzero"], flat["lut"]]
         cells += [kernel["lut"], kernel["lut_synthesized"]]
         cells += [*row["interval_cycles"], fold["multipliers"], fold["interval_cycles"], fold["memory_bits"]]
-        cells += [fold["lut"], fold["lut_synthesized"], fold["dsp"]]
+        cells += [fold["lut"], fold["dsp"], row["kernel_folded"]["lut"], row["kernel_folded"]["lut_synthesized"]]
         texts = ["–" if c is None else c if isinstance(c, str) else f"{c:,.0f}" for c in cells]
         print(f"{row['what']:<45}" + "".join(f"{t:>10}" for t in texts) + f"  {fold['banks']}")
     print(f"(cyc @N: interval with N multipliers; from mult. on: reuse factor {REUSE})\n", flush=True)
@@ -282,7 +283,7 @@ def _rows(table: Mapping[str, Mapping[str, Any]], off: int | None, quick: bool) 
             ("unrolled", "lut", "LUT unrolled, predicted"),
             ("kernel", "lut_synthesized", f"LUT of {KERNEL} unrolled, synthesized"),
             ("folded", "lut", "LUT folded, predicted"),
-            ("folded", "lut_synthesized", "LUT folded, synthesized"),
+            ("kernel_folded", "lut_synthesized", f"LUT of {KERNEL} folded, synthesized"),
             ("folded", "memory_bits", "weight memory folded"),
         ):
             value = _ratio(table, name, kind, key)
