@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from hwgen.cost.estimate import Estimate, estimate_plan
 from hwgen.cost.parts import find_part
 from hwgen.cost.synth import Limits, synthesize
 from hwgen.ir import Graph
+from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, generate, plan
 from hwgen.rtl.stream import FoldRequest, StreamPlan, emit_stream, plan_stream
 from hwgen.spec import ModelSpec, load_spec
-from hwgen.spec_compress import STEPS
 from hwgen.tools import cache_dir
 
 PART = "xcvu13p-flga2577-2-e"
@@ -32,6 +32,8 @@ SPARSITY = 0.75
 MULTIPLIERS = (16, 32, 64)
 """Of the folded networks whose cycles are compared."""
 SIMULATED = 32
+KERNEL = "fc2"
+"""The layer that is synthesized by itself, unrolled and folded."""
 REUSE = 128
 """Of the folded networks whose engines are compared: a 64 × 64 layer with a quarter of its weights then has 8 lanes."""
 
@@ -64,9 +66,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "magnitude": {"pruning": {"sparsity": SPARSITY, **OPEN}},
     "n_m": {"pruning": {"method": "n_m", "pattern": "1:4", **OPEN}},
     "block": {"pruning": {"method": "block", "block": [1, 8], "sparsity": SPARSITY, **OPEN}},
+    "structured": {"structured": {"share": 0.5}},
 }
-if "structured" in STEPS:
-    VARIANTS["structured"] = {"structured": {"share": 0.5}}
+
+
 WHAT = {
     "dense": "not pruned",
     "all": "single weights, every layer",
@@ -91,23 +94,26 @@ def run(options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="hwgen-sparsity-") as scratch:
         networks = trained(Path(scratch), options.seed)
         parallel = {name: unrolled(net.graph) for name, net in networks.items()}
+        kernels = {name: kernel_of(net.graph) for name, net in networks.items()}
         cycles = {name: [folded(net.graph, n) for n in MULTIPLIERS] for name, net in networks.items()}
         engines = {name: at_reuse(net.graph) for name, net in networks.items()}
         synthesized: dict[str, dict[str, float | None]] = {}
         off: int | None = None
         if not options.quick:
-            synthesized = {f"{k} unrolled": synthesize_graph(networks[k].graph, Path(scratch)) for k in networks}
-            synthesized |= {f"{k} folded": synthesize_stream(engines[k], Path(scratch)) for k in networks}
+            synthesized = {f"{k} kernel": synthesize_graph(kernels[k], Path(scratch)) for k in networks}
+            synthesized |= {f"{k} folded": synthesize_stream(at_reuse(kernels[k]), Path(scratch)) for k in networks}
             at = MULTIPLIERS.index(SIMULATED)
             off = sum(cycles_off(cycles[k][at], networks[k].graph, Path(scratch) / k) for k in ("dense", "all"))
     table = {
         name: {
             "what": WHAT[name],
             "accuracy": net.accuracy,
-            "unrolled": _figures(parallel[name]) | {"lut_synthesized": _lut(synthesized, f"{name} unrolled")},
+            "unrolled": _figures(parallel[name]),
+            "kernel": _figures(unrolled(kernels[name])) | {"lut_synthesized": _lut(synthesized, f"{name} kernel")},
             "interval_cycles": [p.timing.interval_cycles for p in cycles[name]],
-            "folded": _figures(estimate_plan(engines[name]))
-            | {"lut_synthesized": _lut(synthesized, f"{name} folded"), "banks": _banks(engines[name])},
+            "folded": _figures(estimate_plan(engines[name])) | {"banks": _banks(engines[name])},
+            "kernel_folded": _figures(estimate_plan(at_reuse(kernels[name])))
+            | {"lut_synthesized": _lut(synthesized, f"{name} folded")},
         }
         for name, net in networks.items()
     }
@@ -155,6 +161,15 @@ def unrolled(graph: Graph) -> Estimate:
     return estimate_plan(plan(graph, RtlOptions(part=PART, cache=cache_dir())))
 
 
+def kernel_of(graph: Graph) -> Graph:
+    """Return the layer `KERNEL` alone, between ports of its formats."""
+    layer = graph.by_name[KERNEL]
+    source, consts = graph.types[layer.inputs[0]], [graph.by_name[name] for name in layer.inputs[1:]]
+    nodes = [ir.Input(name="x", shape=source.shape, fmt=source.fmt), *consts]
+    nodes.append(replace(layer, inputs=("x", *layer.inputs[1:])))
+    return Graph("kernel", (*nodes, ir.Output(name="y", inputs=(KERNEL,)))).verify()
+
+
 def folded(graph: Graph, multipliers: int) -> StreamPlan:
     """Plan the fastest network with so many multipliers."""
     request = FoldRequest(reuse_factor=None, max_multipliers=multipliers)
@@ -167,7 +182,7 @@ def at_reuse(graph: Graph) -> StreamPlan:
 
 
 def synthesize_graph(graph: Graph, scratch: Path) -> dict[str, float | None]:
-    """Return what the unrolled network takes, synthesized."""
+    """Return what an unrolled graph takes, synthesized."""
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         generate(graph, RtlOptions(part=PART, cache=cache_dir())).files.write(Path(name) / "rtl")
         return _synthesized(Path(name))
@@ -227,14 +242,15 @@ def _banks(decided: StreamPlan) -> list[int]:
 
 def show(table: Mapping[str, Mapping[str, Any]]) -> None:
     """Print everything that was measured."""
-    heads = ("accuracy", "weights", "non-zero", "LUT unr.", "synth.", *(f"cyc @{n}" for n in MULTIPLIERS))
-    heads += ("mult.", "cycles", "bits", "LUT fold.", "synth.", "DSP")
+    heads = ("accuracy", "weights", "non-zero", "LUT unr.", KERNEL, "synth.", *(f"cyc @{n}" for n in MULTIPLIERS))
+    heads += ("mult.", "cycles", "bits", "LUT fold.", "DSP", KERNEL, "synth.")
     print(f"\n{'':<45}" + "".join(f"{head:>10}" for head in heads) + "  banks")
     for row in table.values():
-        flat, fold = row["unrolled"], row["folded"]
-        cells = [f"{row['accuracy']:.3f}", flat["weights"], flat["nonzero"], flat["lut"], flat["lut_synthesized"]]
+        flat, kernel, fold = row["unrolled"], row["kernel"], row["folded"]
+        cells = [f"{row['accuracy']:.3f}", flat["weights"], flat["nonzero"], flat["lut"]]
+        cells += [kernel["lut"], kernel["lut_synthesized"]]
         cells += [*row["interval_cycles"], fold["multipliers"], fold["interval_cycles"], fold["memory_bits"]]
-        cells += [fold["lut"], fold["lut_synthesized"], fold["dsp"]]
+        cells += [fold["lut"], fold["dsp"], row["kernel_folded"]["lut"], row["kernel_folded"]["lut_synthesized"]]
         texts = ["–" if c is None else c if isinstance(c, str) else f"{c:,.0f}" for c in cells]
         print(f"{row['what']:<45}" + "".join(f"{t:>10}" for t in texts) + f"  {fold['banks']}")
     print(f"(cyc @N: interval with N multipliers; from mult. on: reuse factor {REUSE})\n", flush=True)
@@ -249,10 +265,11 @@ def _rows(table: Mapping[str, Mapping[str, Any]], off: int | None, quick: bool) 
         Row("dense_nonzero", "integers of the dense network that are not 0, share", nonzero),
         Row("accuracy_drop", "accuracy lost by 75 % zeros", dense["accuracy"] - pruned["accuracy"]),
         Row("unrolled_lut", "unrolled, 75 % zeros ÷ dense: LUT, predicted", _ratio(table, "all"), at_most=0.40),
+        Row("kernel_lut", f"… of {KERNEL} alone, predicted", _ratio(table, "all", "kernel"), at_most=0.40),
         Row(
-            "unrolled_lut_synthesized",
-            "… synthesized",
-            _ratio(table, "all", key="lut_synthesized"),
+            "kernel_lut_synthesized",
+            f"… of {KERNEL} alone, synthesized",
+            _ratio(table, "all", "kernel", "lut_synthesized"),
             at_most=0.40,
             reason=left,
         ),
@@ -263,9 +280,10 @@ def _rows(table: Mapping[str, Mapping[str, Any]], off: int | None, quick: bool) 
         what = WHAT[name]
         rows.append(Row(f"{name}_accuracy_drop", f"{what}: accuracy lost", dense["accuracy"] - table[name]["accuracy"]))
         for kind, key, title in (
-            ("unrolled", "lut_synthesized", "LUT unrolled, synthesized"),
+            ("unrolled", "lut", "LUT unrolled, predicted"),
+            ("kernel", "lut_synthesized", f"LUT of {KERNEL} unrolled, synthesized"),
             ("folded", "lut", "LUT folded, predicted"),
-            ("folded", "lut_synthesized", "LUT folded, synthesized"),
+            ("kernel_folded", "lut_synthesized", f"LUT of {KERNEL} folded, synthesized"),
             ("folded", "memory_bits", "weight memory folded"),
         ):
             value = _ratio(table, name, kind, key)
@@ -275,5 +293,6 @@ def _rows(table: Mapping[str, Mapping[str, Any]], off: int | None, quick: bool) 
 
 
 def _ratio(table: Mapping[str, Mapping[str, Any]], name: str, kind: str = "unrolled", key: str = "lut") -> float | None:
+    """Return a figure of a network ÷ that of the dense one."""
     ours, dense = table[name][kind][key], table["dense"][kind][key]
     return None if ours is None or not dense else ours / dense

@@ -16,7 +16,7 @@ from hwgen.train.build import make_model
 from hwgen.train.compress import compress_model
 from hwgen.train.compress.masks import Budget, GroupMask, Mask
 from hwgen.train.compress.patterns import Blocks, Groups, lamp, matrix_shape
-from hwgen.train.compress.pruning import targets_of
+from hwgen.train.compress.pruning import _masks, targets_of
 from hwgen.train.compress.workshop import Workshop
 from hwgen.train.data import load_data
 
@@ -118,6 +118,11 @@ def test_a_global_budget_of_blocks_with_epochs_of_its_own(tmp_path: Path) -> Non
     assert sum(int(z.all(axis=1).sum()) for z in zeros) == round(0.5 * (16 + 12))
     apart = spec_of(tmp_path, {"compress": {"pruning": plan | {"layers": {"logits": 0.0}}}})
     assert [(t.layer, t.share) for t in targets_of(apart, model)] == [("fc1", None)]
+    nothing = spec_of(tmp_path, {"compress": {"pruning": plan | {"sparsity": 0.0}}})
+    before = model.get_layer("fc1").kernel.constraint
+    (budget,) = _masks(targets_of(nothing, model), 0.0)
+    budget.release()
+    assert model.get_layer("fc1").kernel.constraint is before
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hwgen.train.build import make_model
 from hwgen.train.compress.scan import _furthest, low_rank, narrowed, pruned, scan_model
 from hwgen.train.data import load_data
 from hwgen.train.fit import train_model
-from hwgen.train.loop import _slices, evaluate_outputs, grid_inputs
+from hwgen.train.loop import evaluate_outputs, grid_inputs, slices
 from hwgen.train.store import load_model, save_model
 
 pytestmark = pytest.mark.keras
@@ -69,7 +69,7 @@ def test_a_scan_changes_one_layer_at_a_time_and_repeats(folder: Path) -> None:
     assert list(logits.rank) == [0.75, 0.5, 0.25]
     assert min(logits.sparsity.values()) < found[0].baseline  # a tenth of the weights is not enough
 
-    _, chosen = _slices(len(data.x_train), spec.train.seed)
+    _, chosen = slices(len(data.x_train), spec.train.seed)
     model = load_model(folder / "net.keras")
 
     def alone() -> float:

@@ -52,10 +52,6 @@ class Blocks:
         grid = np.asarray(kept).reshape(inputs // high, outputs // wide)
         return grid.repeat(high, axis=0).repeat(wide, axis=1).astype(np.float64)
 
-    def zeros(self, weights: Array) -> int:
-        """Return how many blocks hold nothing but 0.0."""
-        return int((self.scores(weights != 0) == 0).sum())
-
 
 @dataclass(frozen=True)
 class Groups:

@@ -83,7 +83,7 @@ def _masks(targets: list[Target], sparsity: float | None) -> list[Mask | Budget]
             shared.append(Mask(target.layer, target.kernel, 0.0, target.units))
         else:
             masks.append(Mask(target.layer, target.kernel, target.share, target.units))
-    return [*masks, Budget(shared, sparsity)] if shared and sparsity else masks
+    return [*masks, Budget(shared, sparsity or 0.0)] if shared else masks
 
 
 def targets_of(spec: ModelSpec, model: keras.Model) -> list[Target]:
