@@ -47,8 +47,8 @@ def call_builder(spec: ModelSpec, offers: Mapping[str, Callable[[], Any]]) -> ke
         parameters = inspect.signature(function).parameters
         given = {name: offers[name]() for name in parameters if name in offers and name not in args}
         model = function(**given, **args)
-    except HwgenError:
-        raise
+    except HwgenError as error:
+        raise _placed(spec, error) from error
     except Exception as error:
         text = f"the builder {reference} failed: {type(error).__name__}: {error}"
         hint = f"arguments it may ask for: {', '.join(offers)}, and those of {ARGS}"
@@ -62,6 +62,14 @@ def call_builder(spec: ModelSpec, offers: Mapping[str, Callable[[], Any]]) -> ke
             f"the model of {reference} has no input shape", where=where, expected="a built model", hint=hint
         )
     return model
+
+
+def _placed(spec: ModelSpec, error: HwgenError) -> HwgenError:
+    """Return a builder's own refusal of a key of `model` with its line."""
+    if not (error.where or "").startswith("model."):
+        return error
+    where = f"{spec.line_of(str(error.where))}: {error.where}"
+    return ModelError(error.what, where=where, found=error.found, expected=error.expected, hint=error.hint)
 
 
 def checked_args(spec: ModelSpec, function: Callable[..., Any]) -> dict[str, Any]:

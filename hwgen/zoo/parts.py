@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from hwgen.errors import ModelError
 
@@ -23,7 +23,7 @@ Width16 = Annotated[int, Field(ge=2, le=16)]
 Places = Annotated[int, Field(ge=0, le=8)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Bits:
     """Number formats, in QKeras' terms: bits in all, and integer bits without the sign.
 
