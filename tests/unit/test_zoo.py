@@ -16,6 +16,7 @@ from hwgen.errors import HwgenError, ModelError
 from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl.stream import FoldRequest
+from hwgen.rtl.stream.network import Fifo
 
 pytestmark = pytest.mark.keras
 
@@ -142,9 +143,20 @@ def test_efficientnet_in_rtl(tmp_path: Path) -> None:
         "stem, head, depthwise, gates, expand"
     )
     plan = check_stream(graph, tmp_path / "rtl", FoldRequest(reuse_factor=4), frames=5)
-    depths = {s.name: s.depth for s in plan.network.stages if hasattr(s, "depth") and s.name.startswith("fifo_")}
-    held = {name: depth for name, depth in depths.items() if name.endswith("_se_scale")}
-    assert len(held) == 3 and all(depth >= 16 for depth in held.values()), held
+    folds = [fold for fold in plan.folding.folds.values() if fold.kind == "product"]
+    assert [(fold.cycles, fold.multipliers) for fold in folds] == [(4, 1), (4, 2), (4, 2)], "of 4, 8 and 8 channels"
+    held = [s.depth for s in plan.network.stages if isinstance(s, Fifo) and s.name.endswith("_se_scale")]
+    assert len(held) == 3 and min(held) >= 16, "all 16 pixels of a picture, at least"
+
+
+def test_folded_batch_norms_are_exact() -> None:
+    bits, stages = zoo.Bits(**SMALL), ((1, 4, 1, 1), (2, 4, 2, 1))
+    model = zoo.mobilenet_v2(GREY, 3, stem=4, stages=stages, head=6, divisor=2, bits=bits, batch_norm=True)
+    set_random_weights(model, 7)
+    kinds = {type(layer).__name__ for layer in model.layers if "Conv" in type(layer).__name__}
+    assert kinds == {"QConv2DBatchnorm", "QDepthwiseConv2DBatchnorm"}
+    graph = check_exact(model, make_spec("folded", input="ufixed<5,0>", io_type="io_stream"), frames=50)
+    assert not any(isinstance(node, ir.Scale) and node.name != "mean" for node in graph.nodes)
 
 
 def test_hard_functions_for_every_value() -> None:
