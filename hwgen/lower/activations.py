@@ -32,13 +32,12 @@ def hard_sigmoid(x: float) -> float:
 
 
 def hard_silu(x: float) -> float:
-    """Return Keras' hard SiLU (hard swish) in float64, rounded where Keras rounds: after the division by 6 too."""
+    """Return the hard SiLU (hard swish) in float64, in Keras' order; QKeras divides last.
+
+    Of a table's values that makes no difference: x = n / 2^f. A result that is a dyadic number needs n to be a multiple
+    of 3, and then the quotient by 6 is exact; all others are further from a tie than float64 is from the exact result.
+    """
     return x * hard_sigmoid(x)
-
-
-def hswish(x: float) -> float:
-    """Return QKeras' hard swish in float64: the exact product, divided by 6."""
-    return x * min(max(x + 3.0, 0.0), 6.0) / 6.0
 
 
 FUNCTIONS: dict[str, Callable[[float], float]] = {
@@ -46,7 +45,6 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "tanh": math.tanh,
     "hard_sigmoid": hard_sigmoid,
     "hard_silu": hard_silu,
-    "hswish": hswish,
 }
 """The float functions that may become literal tables."""
 QUANTIZED = {

@@ -349,7 +349,7 @@ def _sigmoid_activation(quantizer: Any, where: str, text: str) -> ActivationRule
 def _hswish_activation(quantizer: Any, where: str, text: str) -> ActivationRule:
     if (quantizer.relu_shift, quantizer.relu_upper_bound) != (3, 6):
         raise _refuse(where, text, "not x * relu6(x + 3) / 6", "relu_shift=3, relu_upper_bound=6, the defaults")
-    return replace(_bits_activation(quantizer, where, text), function="hswish")
+    return replace(_bits_activation(quantizer, where, text), function="hard_silu")
 
 
 def _binary_activation(quantizer: Any, where: str, text: str) -> ActivationRule:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_golden import residual
 
+from hwgen.cost.estimate import multiplications
 from hwgen.errors import GraphError, ModelError, RequirementError
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
@@ -181,3 +182,29 @@ def test_what_has_no_streaming_hardware_is_refused_by_name() -> None:
         with pytest.raises(ModelError, match=text) as caught:
             plan_stream(graph, RtlOptions(), FoldRequest())
         assert nodes[-1].name in caught.value.render()
+
+
+def gate(channels: int) -> Graph:
+    """A picture times the means of its channels, as squeeze-excite does without its layers."""
+    fmt = FixedPoint.parse("fixed<6,2,RND_CONV,SAT>")
+    nodes = (
+        ir.Input(name="x", shape=(3, 3, channels), fmt=FixedPoint.parse("fixed<6,2>")),
+        ir.SumPool(name="sum", inputs=("x",), pool=(3, 3)),
+        ir.Divide(name="mean", inputs=("sum",), divisor=np.array([9]), fmt=fmt),
+        ir.Upsample(name="spread", inputs=("mean",), factors=(3, 3)),
+        ir.Mul(name="gated", inputs=("x", "spread")),
+        ir.Output(name="y", inputs=("gated",)),
+    )
+    return Graph("gate", nodes).verify()
+
+
+@pytest.mark.parametrize(("most", "used", "interval"), [(1, 1, 54), (2, 2, 27), (5, 3, 18), (6, 6, 9)])
+def test_products_of_two_streams_are_in_the_budget(most: int, used: int, interval: int) -> None:
+    """Nine pixels of six channels: parts of equal size, so that five multipliers do no more than three."""
+    plan = plan_stream(gate(6), RtlOptions(), FoldRequest(reuse_factor=None, max_multipliers=most))
+    assert (plan.folding.multipliers, plan.timing.interval_cycles) == (used, interval)
+    (row,) = plan.folding.rows
+    assert (row.layer, row.weights, row.nonzero, row.bottleneck) == ("gated", 0, 0, True)
+    assert multiplications(plan.graph) == 54
+    fifo = next(s for s in plan.network.stages if s.name == "fifo_x_to_gated")
+    assert fifo.depth >= 9, "the picture waits until its means are known"  # type: ignore[attr-defined]
