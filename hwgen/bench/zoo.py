@@ -81,7 +81,7 @@ def run(options: Options) -> Result:
             rows.append(
                 Row(f"{key}_{budget}", f"{name.strip()}, {budget} multipliers: interval", found.interval_cycles)
             )
-    return Result([Row("of_bound", "interval ÷ its lower bound, the worst", worst, at_most=1.10), *rows], details)
+    return Result([Row("of_bound", "interval ÷ its lower bound, the worst", worst, at_most=1.05), *rows], details)
 
 
 def lowered(make: Callable[[], Any], seed: int) -> Graph:

@@ -103,7 +103,7 @@ def checked_args(spec: ModelSpec, function: Callable[..., Any]) -> dict[str, Any
             result[name] = value
             continue
         try:
-            result[name] = TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
+            result[name] = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
             errors += _explained(spec, name, value, error)
     if errors:
