@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from hwgen.zoo.parts import Bits, Parts, Positive, Shape, Share, Tensor, Width, divisible
+from hwgen.zoo.parts import Parts, Positive, Shape, Share, SwishBits, Tensor, Width, divisible
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +44,7 @@ def efficientnet(
     divisor: Positive = 8,
     dropout: Share = 0.0,
     batch_norm: bool = False,
-    bits: Bits = Bits(activation_integer=3, sum_integer=4),  # noqa: B008 - frozen
+    bits: SwishBits = SwishBits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return EfficientNet (Tan and Le, 2019, arXiv:1905.11946), logits out.
 
@@ -61,7 +61,7 @@ def efficientnet(
     head : channels of the last 1×1 convolution, at phi 0
     squeeze : channels between the two layers of squeeze-excite, as a share of the block's input; 0: no squeeze-excite
     batch_norm : folded into the convolutions, but those of squeeze-excite
-    bits : hard swish has no upper bound and no batch norm keeps it small: an integer bit more than elsewhere
+    bits : with an integer bit more of activations and sums than elsewhere
     """
     parts, scale = Parts(bits, batch_norm), width * WIDTH**phi
     x = inputs = parts.input(input_shape)

@@ -47,6 +47,14 @@ class Bits:
     sum_integer: Places = 3
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SwishBits(Bits):
+    """The same with an integer bit more of activations and sums: nothing bounds a hard swish from above."""
+
+    activation_integer: Places = 3
+    sum_integer: Places = 4
+
+
 def divisible(channels: float, divisor: int = 8) -> int:
     """Return a number of channels as a multiple of `divisor`, at least one, never below 90 % of what was asked for."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)

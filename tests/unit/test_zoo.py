@@ -116,6 +116,7 @@ def instance(name: str) -> Any:
             model = zoo.resnet(GREY, depth=8, width=0.125, **small)
         case "efficientnet":
             stages = ((1, 3, 4, 1, 1), (2, 5, 4, 2, 1))
+            small["bits"] = zoo.SwishBits(**SMALL)
             model = zoo.efficientnet(GREY, stem=4, stages=stages, head=6, squeeze=0.5, **small)
     set_random_weights(model, 7)
     return model
@@ -221,6 +222,9 @@ def test_arguments_reach_the_builder(tmp_path: Path) -> None:
     model = make_model(spec_of(tmp_path, base=spec_with(args, "hwgen.zoo:squeezenet")), None)
     assert model.get_layer("fire3_expand3").filters == 16 and model.output_shape == (None, 2)
     assert model.get_layer("stem").kernel_quantizer_internal.bits == 5
+    stages = {"stages": [[1, 3, 8, 1, 1]], "head": 16}
+    swish = make_model(spec_of(tmp_path, base=spec_with({"bits": {"sum": 7}} | stages, "hwgen.zoo:efficientnet")), None)
+    assert "quantized_bits(7,4" in str(swish.get_layer("stem_q").activation), "what is not said keeps its default"
     (tmp_path / "own.py").write_text(
         "import keras\n"
         "def net(input_shape, units: 'list[Unknown]', **more):\n"
