@@ -72,7 +72,13 @@ def _file_or_absent(path: Path) -> str:
 
 
 def _module_digest(name: str, base: Path) -> str:
-    """Return a digest over a module's source and every module it imports that lies in its own folder tree."""
+    """Return a digest over a module's source and every module it imports that lies in its own folder tree.
+
+    A module of hwgen's counts with its whole sub-package.
+    """
+    package, _, rest = name.partition(".")
+    if package == PACKAGE.name and rest:
+        return code_digest(rest.partition(".")[0])
     found: dict[Path, str] = {}
     waiting = [find_module(name, base)]
     while waiting:

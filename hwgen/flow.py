@@ -51,7 +51,7 @@ class Stage:
     packages: tuple[str, ...] = ()
 
 
-NETWORK = ("model.layers", "model.builder", "model.input_shape", "model.output", "precision")
+NETWORK = ("model.layers", "model.builder", "model.args", "model.input_shape", "model.output", "precision")
 DATA = ("data.set", "data.test_fraction", "data.scale", "data.offset")
 KERAS = ("tensorflow", "tensorflow-cpu", "keras", "qkeras-v3", "numpy")
 

@@ -99,6 +99,8 @@ def _check_sources(look: _Look) -> None:
         elif not said and isinstance(look.get(section), dict):
             options = ", ".join(f"{section}.{k}" for k in keys)
             look.document.fail(section, "does not say what to use", expected=f"one of {options}", found=None)
+    if look.has("model.args") and not look.has("model.builder"):
+        look.document.fail("model.args", "arguments are given to a builder", expected="model.builder", found=None)
     if look.has("model.layers") and not look.layers() and isinstance(look.get("model.layers"), list):
         look.document.fail("model.layers", "no layers", expected="- QDense: {name: fc1, units: 64}")
     if not look.has("data"):
@@ -176,7 +178,7 @@ def _not_a_file(path: Path, *, model: bool) -> tuple[str, str]:
 def find_module(name: str, base: Path) -> Path | None:
     """Return the source file of a Python module, in `base` first, then in Python's path; nothing is imported."""
     parts = Path(*name.split("."))
-    for root in [base, *(Path(p or ".") for p in sys.path)]:
+    for root in [base, *(Path(p or ".") for p in sys.path), Path(__file__).parents[1]]:
         for candidate in (root / parts.with_name(parts.name + ".py"), root / parts / "__init__.py"):
             if candidate.is_file():
                 return candidate

@@ -34,6 +34,7 @@ class ModelSection(Section):
     name: str = Field(description="default: the stem of model.file, else of the YAML; the top module too")
     layers: list[LayerSpec] | None = None
     builder: Function | None = None
+    args: dict[str, Any] = Field(default={}, description="of the builder, by name")
     file: str | None = None
     input_shape: Shape | dict[str, Shape] | None = Field(default=None, description="default: from the data")
     output: Literal["logits", "argmax", "softmax"] = "logits"

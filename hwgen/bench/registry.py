@@ -34,6 +34,7 @@ BENCHMARKS = (
     Benchmark("lut_peers", "LUT, clocks and logic depth against alkaid's Verilog and XLS"),
     Benchmark("streaming", "streaming hardware against its bounds; ResNet-8 generated, built and simulated"),
     Benchmark("sparsity", "what 75 % zeros save: LUTs unrolled, cycles folded; single weights, n of m, blocks"),
+    Benchmark("zoo", "what each architecture of the zoo costs, from its plan"),
     Benchmark("cost", "the jet tagger's topology synthesized by layer, as `hwgen cost` does"),
     Benchmark("handoff", "a hand-off to Vivado: time, size, the same bytes twice"),
     Benchmark("report", "report.html: size and time"),

@@ -29,9 +29,9 @@ class Estimate:
     latency_cycles, interval_cycles : int
         As the RTL will have them, exactly.
     multipliers : int or None
-        Of folded engines; of an unrolled network its DSP blocks, none for adder graphs.
+        Of folded layers and of products of two streams; of an unrolled network its DSP blocks, none for adder graphs.
     multiplications : int
-        Products with a non-zero weight that an inference needs.
+        Products that an inference needs: with a non-zero weight, or of two live tensors.
     weights, nonzero : int
         Weights of all kernels, and those whose integer is not zero.
     weight_bits : int
@@ -88,9 +88,11 @@ def kernels(graph: Graph) -> list[np.ndarray]:  # type: ignore[type-arg]
 
 
 def multiplications(graph: Graph) -> int:
-    """Return the products of one inference whose weight is not zero."""
+    """Return the products of one inference: those whose weight is not zero, and those of two live tensors."""
     total = 0
     for node in graph.nodes:
+        if isinstance(node, ir.Mul) and not any(isinstance(graph.by_name[i], ir.Const) for i in node.inputs):
+            total += graph.types[node.name].size
         const = graph.by_name[node.inputs[1]] if isinstance(node, WEIGHTED) else None
         if isinstance(const, ir.Const):
             t = graph.types[node.name]

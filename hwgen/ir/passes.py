@@ -36,6 +36,36 @@ def fold_padding(graph: Graph) -> Graph:
     return graph.with_nodes(tuple(nodes))
 
 
+def spread_pictures(graph: Graph) -> Graph:
+    """Repeat a merge's operand of one pixel (squeeze-excite's gate) at every pixel of the other operand.
+
+    Both operands of the merge then have the same picture, and streams of it meet pixel by pixel.
+    """
+    nodes: list[ir.Node] = []
+    taken = {n.name for n in graph.nodes}
+    for node in graph.nodes:
+        height_width = graph.types[node.name].shape[:2]
+        if isinstance(node, ir.Elementwise) and all(_is_picture(graph, name, node.name) for name in node.inputs):
+            inputs = []
+            for name in node.inputs:
+                if graph.types[name].shape[:2] != height_width:
+                    spread = _free(f"{name}_spread", taken)
+                    nodes.append(ir.Upsample(name=spread, inputs=(name,), factors=(height_width[0], height_width[1])))
+                    name = spread
+                inputs.append(name)
+            node = replace(node, inputs=tuple(inputs))
+        nodes.append(node)
+    return graph.with_nodes(tuple(nodes))
+
+
+def _is_picture(graph: Graph, name: str, merged: str) -> bool:
+    """Return whether an operand is live and has all channels of the merge's result, and all of its pixels or one."""
+    shape, whole = graph.types[name].shape, graph.types[merged].shape
+    if isinstance(graph.by_name[name], ir.Const) or len(shape) != 3 or len(whole) != 3:
+        return False
+    return shape[2] == whole[2] and shape[:2] in (whole[:2], (1, 1))
+
+
 def _foldable(graph: Graph, pad: ir.Pad, node: ir.Window) -> bool:
     x = graph.types[pad.inputs[0]]
     kernel = kernel_of(node, [graph.types[name].shape for name in node.inputs])

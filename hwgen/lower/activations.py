@@ -26,8 +26,34 @@ def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
 
 
-FUNCTIONS: dict[str, Callable[[float], float]] = {"sigmoid": sigmoid, "tanh": math.tanh}
+def hard_sigmoid(x: float) -> float:
+    """Return Keras' hard sigmoid in float64: ``min(max(x + 3, 0), 6) / 6``."""
+    return min(max(x + 3.0, 0.0), 6.0) / 6.0
+
+
+def hard_silu(x: float) -> float:
+    """Return the hard SiLU (hard swish) in float64, in Keras' order; QKeras divides last.
+
+    Of a table's values that makes no difference: x = n / 2^f. A result that is a dyadic number needs n to be a multiple
+    of 3, and then the quotient by 6 is exact; all others are further from a tie than float64 is from the exact result.
+    """
+    return x * hard_sigmoid(x)
+
+
+FUNCTIONS: dict[str, Callable[[float], float]] = {
+    "sigmoid": sigmoid,
+    "tanh": math.tanh,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu,
+}
 """The float functions that may become literal tables."""
+QUANTIZED = {
+    "sigmoid": "quantized_sigmoid(6)",
+    "tanh": "quantized_tanh(6)",
+    "hard_sigmoid": "quantized_relu(8,0)",
+    "hard_silu": "quantized_bits(8,2,alpha=1)",
+}
+"""What may follow each of Keras' functions, or take its place."""
 
 
 def rule_on_floats(rule: ActivationRule, values: np.ndarray[Any, Any]) -> IntArray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwgen.errors import ModelError
 from hwgen.lower import vendor
+from hwgen.lower.activations import FUNCTIONS
 from hwgen.lower.quantizers import WeightRule, activation_rule, quantizer_text, weight_rule
 
 Conf = dict[str, Any]
@@ -116,7 +117,7 @@ def activation_attrs(layer: Any, activation: Any, key: str) -> Conf | None:
         return {"class_name": "Activation", "activation": "linear", "activation_quantizer": rule}
     if name == "relu":
         return {"class_name": "Activation", "activation": "relu", "relu": (0.0, None)}
-    if name in ("sigmoid", "tanh"):
+    if name in FUNCTIONS and str(activation.__module__).startswith("keras."):  # QKeras' hard_sigmoid is another one
         return {"class_name": "Activation", "activation": name, "float_function": name}
     if name == "softmax":
         return {"class_name": "Softmax", "activation": "softmax", "axis": -1}

@@ -12,7 +12,7 @@ from hwgen.errors import HwgenError, ModelError, SpecError
 from hwgen.fixed import FixedPoint, Overflow
 from hwgen.ir import nodes as ir
 from hwgen.ir.graph import Graph
-from hwgen.ir.passes import drop_reshapes, fold_padding, sink_reshapes
+from hwgen.ir.passes import drop_reshapes, fold_padding, sink_reshapes, spread_pictures
 from hwgen.lower import vendor
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.handlers import HANDLERS, describe
@@ -97,7 +97,7 @@ def analyse(model: Any, spec: Any) -> Analysis:
 
 def _tidied(graph: Graph, logits: Collection[str] = ()) -> Graph:
     """Apply the passes that make hardware cheaper and leave every integer as it is."""
-    return fold_padding(drop_reshapes(sink_reshapes(graph), logits)).verify()
+    return spread_pictures(fold_padding(drop_reshapes(sink_reshapes(graph), logits))).verify()
 
 
 def graph_of(model_graph: Any, name: str, input_formats: Mapping[str, FixedPoint]) -> Graph:

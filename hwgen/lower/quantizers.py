@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -238,6 +238,7 @@ def activation_rule(quantizer: Any, where: str) -> ActivationRule:
         "quantized_relu": _relu_activation,
         "quantized_tanh": _tanh_activation,
         "quantized_sigmoid": _sigmoid_activation,
+        "quantized_hswish": _hswish_activation,
         "binary": _binary_activation,
         "ternary": _ternary_activation,
     }
@@ -343,6 +344,12 @@ def _sigmoid_activation(quantizer: Any, where: str, text: str) -> ActivationRule
     _check_hard_sigmoid(where, text)
     half = Fraction(1, 2)
     return ActivationRule(text, fmt, clamp, scale=half, offset=half)
+
+
+def _hswish_activation(quantizer: Any, where: str, text: str) -> ActivationRule:
+    if (quantizer.relu_shift, quantizer.relu_upper_bound) != (3, 6):
+        raise _refuse(where, text, "not x * relu6(x + 3) / 6", "relu_shift=3, relu_upper_bound=6, the defaults")
+    return replace(_bits_activation(quantizer, where, text), function="hard_silu")
 
 
 def _binary_activation(quantizer: Any, where: str, text: str) -> ActivationRule:

@@ -12,6 +12,7 @@ from hwgen.errors import ModelError, NumericsError
 from hwgen.fixed import FixedPoint, Overflow, shift_round
 from hwgen.ir import nodes as ir
 from hwgen.lower import vendor
+from hwgen.lower.activations import QUANTIZED
 from hwgen.lower.builder import GraphBuilder
 from hwgen.lower.names import Label, identifier
 from hwgen.lower.precision import Precision
@@ -62,7 +63,7 @@ class Reading:
                 f"{self.functions[name]} must be followed by a quantizer",
                 where=name.rstrip("_"),
                 found=f"its result goes to {label(node)}",
-                expected=f"QActivation with quantized_{self.functions[name]}(6), or a QActivation after it",
+                expected=f"QActivation after it, as {QUANTIZED[self.functions[name]]}",
             )
         if name in self.averages:
             average = self.averages[name]

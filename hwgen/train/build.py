@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ErrorList, HwgenError, ModelError
+from hwgen.train.builder import call_builder
 from hwgen.train.env import import_keras, seed_everything
-from hwgen.train.imports import import_reference
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ def make_model(spec: ModelSpec, data: DataSet | None, *, trust: bool = False) ->
         where = f"{spec.line_of('model.file')}: model.file"
         model = load_model(spec.base_dir / spec.model.file, trust=trust, where=where)
     elif spec.model.builder:
-        model = _call_builder(spec, data)
+        model = call_builder(spec, _offers(spec, data))
     else:
         model = _from_layers(spec, data)
     _check_inputs(spec, data, model)
@@ -209,34 +209,13 @@ def _broken_layer(spec: ModelSpec, index: int, layer: LayerSpec, name: str, erro
     return ModelError(f"{layer.kind} cannot be made: {text[:300]}", where=where, found=f"{layer.args}")
 
 
-def _call_builder(spec: ModelSpec, data: DataSet | None) -> keras.Model:
-    """Call the user's function with what it asks for by name: `input_shape`, `outputs` (number of classes)."""
-    keras = import_keras()
-    where = f"{spec.line_of('model.builder')}: model.builder"
-    reference = str(spec.model.builder)
-    function = import_reference(reference, spec.base_dir, where, ModelError)
-    offers: dict[str, Callable[[], Any]] = {
+def _offers(spec: ModelSpec, data: DataSet | None) -> dict[str, Callable[[], Any]]:
+    """Return what a builder may ask for by name; `outputs` is the number of classes."""
+    return {
         "input_shape": lambda: _as_tuples(input_shape(spec, data)),
         "outputs": lambda: _outputs(data),
         "seed": lambda: spec.train.seed,
     }
-    try:
-        parameters = inspect.signature(function).parameters
-        model = function(**{name: offers[name]() for name in parameters if name in offers})
-    except HwgenError:
-        raise
-    except Exception as error:
-        text = f"the builder {reference} failed: {type(error).__name__}: {error}"
-        raise ModelError(text, where=where, hint=f"arguments it may ask for: {', '.join(offers)}") from error
-    if not isinstance(model, keras.Model):
-        found = type(model).__name__
-        raise ModelError(f"the builder {reference} returned no model", where=where, found=found, expected="keras.Model")
-    if not model.built or not model.inputs:
-        hint = "begin with keras.Input(shape)"
-        raise ModelError(
-            f"the model of {reference} has no input shape", where=where, expected="a built model", hint=hint
-        )
-    return model
 
 
 def _outputs(data: DataSet | None) -> int | None:

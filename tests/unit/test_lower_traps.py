@@ -54,7 +54,12 @@ ACTIVATIONS = [
     "ternary(alpha=1,threshold=0.0)",
     "ternary(alpha=2,threshold=1.7)",
 ]
-TABLES = ["quantized_tanh(6,use_real_tanh=True)", "quantized_sigmoid(6,use_real_sigmoid=True)"]
+TABLES = [
+    "quantized_tanh(6,use_real_tanh=True)",
+    "quantized_sigmoid(6,use_real_sigmoid=True)",
+    "quantized_hswish(6,2,alpha=1)",
+    "quantized_hswish(5,1,1,alpha=0.5)",
+]
 WEIGHTS = [
     "quantized_bits(6,0,alpha=1)",
     "quantized_bits(6,0,1,alpha=1)",
@@ -99,6 +104,8 @@ def everything() -> Any:
     sigmoid = layers.Activation("sigmoid")(narrow)
     ends += [qact("quantized_relu(6)", "of_sigmoid")(sigmoid), qact("binary(alpha=1)", "of_sigmoid2")(sigmoid)]
     ends += [qact("quantized_bits(6,0,alpha=1)", "of_tanh")(layers.Activation("tanh")(narrow))]
+    for name in ("hard_sigmoid", "hard_silu"):
+        ends += [qact("quantized_bits(7,2,alpha=1)", f"of_{name}")(layers.Activation(name)(narrow))]
     model = lib.keras.Model(x, ends)
     set_random_weights(model, 5)
     return model
@@ -308,6 +315,14 @@ REFUSALS: list[tuple[str, Any, tuple[int, ...], list[str]]] = [
     ("po2 activation", lambda: [qact("quantized_relu_po2(4)", "a")], (8,), ["a.activation", "quantized_relu(6)"]),
     ("ulaw", lambda: [qact("quantized_ulaw(6)", "a")], (8,), ["a.activation", "quantized_bits(8,2,alpha=1)"]),
     ("hard_tanh", lambda: [qact("hard_tanh", "a")], (8,), ["a.activation", "quantized_tanh(6)"]),
+    ("QKeras' hard_sigmoid", lambda: [qact("hard_sigmoid", "a")], (8,), ["a.activation", "quantized_sigmoid(6)"]),
+    ("hswish of another slope", lambda: [qact("quantized_hswish(6,2,relu_shift=2)", "a")], (8,), ["relu_shift=3"]),
+    (
+        "float hard swish into Dense",
+        lambda: [libraries().layers.Activation("hard_silu", name="s"), qdense(3, "d")],
+        (8,),
+        ["s: hard_silu must be followed", "quantized_bits(8,2,alpha=1)"],
+    ),
     ("elu", lambda: [libraries().layers.Activation("elu", name="a")], (8,), ["a.activation", "quantized_relu(6)"]),
     (
         "float sigmoid at the end",

@@ -35,7 +35,7 @@ def relu(x: Any, name: str) -> Any:
     return qact("quantized_relu(5,2)", name)(x)
 
 
-def pictures(io_type: str) -> Any:
+def pictures() -> Any:
     """Every layer on pictures: rectangular kernels, strides with partial windows, both paddings, dilation."""
     lib, k = libraries(), q()
     layers = lib.layers
@@ -69,8 +69,7 @@ def pictures(io_type: str) -> Any:
     both = layers.Concatenate(name="cat")([halves, merged])
     flat = layers.Flatten(name="flat")(relu(both, "a8"))
     ends += [both, qdense(3, "fc")(flat)]
-    if io_type == "io_parallel":  # a product of different pictures: refused in a stream, before training
-        ends += [layers.Multiply(name="mul")([merged, layers.Reshape((1, 1, 4))(peaks)])]
+    ends += [layers.Multiply(name="mul")([merged, layers.Reshape((1, 1, 4), name="gate")(peaks)])]
     model = lib.keras.Model(x, ends)
     set_random_weights(model, 3)
     return model
@@ -108,11 +107,13 @@ def sequences() -> Any:
 @pytest.mark.gxx
 @pytest.mark.parametrize("io_type", ["io_stream", "io_parallel"])
 def test_every_layer_is_exact_in_qkeras_graph_and_cpp(io_type: str, tmp_path: Path) -> None:
-    graph = check_exact(pictures(io_type), make_spec(input="fixed<6,2>", io_type=io_type), tmp_path, frames=60)
+    graph = check_exact(pictures(), make_spec(input="fixed<6,2>", io_type=io_type), tmp_path, frames=60)
     kinds = {type(n) for n in graph.nodes}
     assert kinds >= {ir.Conv, ir.DepthwiseConv, ir.MaxPool, ir.SumPool, ir.Divide, ir.Pad, ir.Upsample}
     assert "zp" not in graph.by_name and graph.by_name["zc"].padding == (1, -1, 2, 1), "folded into the convolution"
     assert "far" in graph.by_name
+    spread = graph.by_name["mul"].inputs[1]
+    assert graph.by_name[spread].factors == (3, 3), "a pixel is repeated, so that streams can be multiplied"
     top = (tmp_path / "firmware" / "net.cpp").read_text()
     assert ("hls::stream<input_t> &x" in top) == (io_type == "io_stream")
     assert "nnet::conv_2d_cl<" in top and "nnet::depthwise_conv_2d_cl<" in top and "nnet::pooling2d_cl<" in top
@@ -149,7 +150,7 @@ def test_saved_networks_lower_to_the_same_graph(tmp_path: Path) -> None:
     from hwgen.lower import lower_model
     from hwgen.train.store import load_model, save_model
 
-    for model, layers in ((pictures("io_parallel"), {}), sequences()):
+    for model, layers in ((pictures(), {}), sequences()):
         save_model(model, tmp_path / "m.keras")
         spec = make_spec(input="fixed<6,2>", layers=layers)
         graphs = [lower_model(m, spec).graph for m in (model, load_model(tmp_path / "m.keras", trust=False))]

@@ -1,4 +1,4 @@
-"""The shipped convolutional networks and those of the benchmarks: sizes, accuracy, what makes them exact."""
+"""The shipped convolutional networks and those of the zoo: sizes, accuracy, what makes them exact."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from math import prod
 from pathlib import Path
 
 import pytest
-from keras_networks import mobilenet_v1, resnet8_cifar
 
+from hwgen import zoo
 from hwgen.errors import DataError
 from hwgen.spec import load_spec
 from hwgen.train.build import make_model
 from hwgen.train.data import load_data
+from hwgen.train.env import seed_everything
 from hwgen.train.fit import train_model
 
 pytestmark = pytest.mark.keras
@@ -57,10 +58,10 @@ def is_exact(model) -> None:
         assert all(quantizer.alpha == 1 for quantizer in quantizers(layer)), layer.name
         assert layer.activation is None or layer.activation.__name__ == "linear", layer.name
     for layer in model.layers:
-        if type(layer).__name__ in ("Add", "Concatenate", "GlobalAveragePooling2D"):
+        if type(layer).__name__ in ("Add", "Concatenate", "GlobalAveragePooling2D", "Activation", "Multiply"):
             assert consumers(model, layer) == {"QActivation"}, layer.name
     known = {"QConv2D", "QDepthwiseConv2D", "QDense", "QActivation", "InputLayer", "Add", "Concatenate", "Dropout"}
-    known |= {"MaxPooling2D", "GlobalAveragePooling2D", "Flatten"}
+    known |= {"MaxPooling2D", "GlobalAveragePooling2D", "Flatten", "Activation", "Multiply"}
     assert {type(layer).__name__ for layer in model.layers} <= known
 
 
@@ -80,17 +81,25 @@ def test_shipped(root: Path, name: str) -> None:
     assert result.quantized_metric >= least
 
 
-def test_resnet8_of_the_benchmarks() -> None:
-    model = resnet8_cifar()
-    assert size(model) == (77_360, 12_501_632)
-    is_exact(model)
+ZOO = {
+    "resnet": lambda: zoo.resnet((32, 32, 3), 10),
+    "mobilenet_v1": lambda: zoo.mobilenet_v1((32, 32, 3), 10, width=0.25),
+    "mobilenet_v2": lambda: zoo.mobilenet_v2((32, 32, 3), 10, width=0.25),
+    "squeezenet": lambda: zoo.squeezenet((64, 64, 3), 10, width=0.25),
+    "efficientnet": lambda: zoo.efficientnet((32, 32, 3), 10, width=0.25),
+}
 
 
-def test_mobilenet_v1_of_the_benchmarks() -> None:
-    model = mobilenet_v1()
-    assert model.output_shape == (None, 1000) and size(model)[0] > 1_000_000
-    is_exact(model)
-    again = mobilenet_v1()
-    assert all((a == b).all() for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
-    small = mobilenet_v1(0.25, 32, 10)
-    assert small.get_layer("pw13").output.shape == (None, 1, 1, 256)
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo(name: str) -> None:
+    is_exact(ZOO[name]())
+
+
+def test_seeded() -> None:
+    one, again = (seeded() for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one.get_weights(), again.get_weights(), strict=True))
+
+
+def seeded():
+    seed_everything(3)
+    return zoo.mobilenet_v1((16, 16, 1), 4, width=0.25, blocks=((32, 1),))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_golden import residual
 
+from hwgen.cost.estimate import multiplications
 from hwgen.errors import GraphError, ModelError, RequirementError
 from hwgen.fixed import FixedPoint
 from hwgen.ir import Graph
@@ -181,3 +182,53 @@ def test_what_has_no_streaming_hardware_is_refused_by_name() -> None:
         with pytest.raises(ModelError, match=text) as caught:
             plan_stream(graph, RtlOptions(), FoldRequest())
         assert nodes[-1].name in caught.value.render()
+
+
+def gate(channels: int, *, slow: bool = False) -> Graph:
+    """A picture times the means of its channels, as squeeze-excite does without its layers; then a layer, if `slow`."""
+    fmt = FixedPoint.parse("fixed<6,2,RND_CONV,SAT>")
+    nodes = (
+        ir.Input(name="x", shape=(3, 3, channels), fmt=FixedPoint.parse("fixed<6,2>")),
+        ir.SumPool(name="sum", inputs=("x",), pool=(3, 3)),
+        ir.Divide(name="mean", inputs=("sum",), divisor=np.array([9]), fmt=fmt),
+        ir.Upsample(name="spread", inputs=("mean",), factors=(3, 3)),
+        ir.Mul(name="gated", inputs=("x", "spread")),
+        ir.Const(name="w", value=np.arange(1, 5 * channels + 1).reshape(1, 1, channels, 5), fraction=0),
+        ir.Conv(name="end", inputs=("gated", "w")),
+        ir.Output(name="y", inputs=("end" if slow else "gated",)),
+    )
+    return Graph("gate", nodes if slow else (*nodes[:5], nodes[-1])).verify()
+
+
+@pytest.mark.parametrize(("most", "used", "interval"), [(1, 1, 54), (2, 2, 27), (5, 3, 18), (6, 6, 9)])
+def test_products_of_two_streams_are_in_the_budget(most: int, used: int, interval: int) -> None:
+    """Nine pixels of six channels: parts of equal size, so that five multipliers do no more than three."""
+    plan = plan_stream(gate(6), RtlOptions(), FoldRequest(reuse_factor=None, max_multipliers=most))
+    assert (plan.folding.multipliers, plan.timing.interval_cycles) == (used, interval)
+    (row,) = plan.folding.rows
+    assert (row.layer, row.weights, row.nonzero, row.bottleneck) == ("gated", 0, 0, True)
+    assert multiplications(plan.graph) == 54
+    fifo = next(s for s in plan.network.stages if s.name == "fifo_x_to_gated")
+    assert fifo.depth >= 9, "the picture waits until its means are known"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("parts", "cycles"), [(2, 1), (2, 30), (6, 8), (6, 30), (24, 10), (24, 120)])
+def test_parts_of_pixels_are_timed_as_one_by_one(parts: int, cycles: int) -> None:
+    """The shortcut of `InParts` against the rules of its stages: the layer behind it fast or slow, sources paced."""
+    request = FoldRequest(layer_reuse={"gated": parts, "end": cycles})
+    network = plan_stream(gate(24 if parts > 6 else 6, slow=True), RtlOptions(), request).network
+    assert [stages[2].beats for stages in network.in_parts.values()] == [parts]
+    for depth in (9, 10, 30):
+        tried = with_depths(network, {"fifo_x_to_gated": depth})
+        plain = net.Network(tried.name, tried.streams, tried.stages)
+        plain.__dict__["in_parts"] = {}
+        for pace in (0, 60, 500):
+            assert _transfers(tried, pace) == _transfers(plain, pace), (depth, pace)
+
+
+def _transfers(network: net.Network, pace: int) -> dict[str, list[int]] | str:
+    try:
+        run = simulate(network, 5, pace=pace)
+    except GraphError:
+        return "stands still"
+    return {name: flow.taken for name, flow in run.flows.items() if "_part" not in name}

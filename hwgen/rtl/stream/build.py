@@ -104,13 +104,13 @@ class _Builder:
         self.stages.append(net.Fifo(name=f"queue_{label}", inputs=(stream,), outputs=(queued,), optional=True))
         return queued
 
-    def _chain(self, node: ir.Node) -> list[ir.Node]:
+    def _chain(self, node: ir.Node, kinds: tuple[type[ir.Node], ...] = kernels.FOLLOWERS) -> list[ir.Node]:
         """Return the followers of a node that only it and each other feed, in order; they count as done."""
         chain: list[ir.Node] = []
         last = node
         while True:
             readers = self.graph.consumers(last.name)
-            if len(readers) != 1 or not isinstance(readers[0], kernels.FOLLOWERS):
+            if len(readers) != 1 or not isinstance(readers[0], kinds):
                 break
             if any(not isinstance(self.graph.by_name[i], ir.Const) for i in readers[0].inputs[1:]):
                 break
@@ -161,6 +161,10 @@ class _Builder:
 
     def _merge(self, node: ir.Node) -> None:
         streams = [self._take(i) for i in node.inputs if not self._is_const(i)]
+        fold = self.folds.get(node.name)
+        if fold is not None and fold.cycles > 1:
+            self._product(node, fold, streams)
+            return
         chain = self._chain(node)
         last = chain[-1].name if chain else node.name
         ports = [f"x{k}" for k in range(len(streams))] if len(streams) > 1 else ["x"]
@@ -168,6 +172,40 @@ class _Builder:
             streams = [self._queued(s, f"{node.name}_{p}") for s, p in zip(streams, ports, strict=True)]
         part = kernels.merge_part(self.graph, self._part_name(node.name), node, ports, chain)
         self._kernel(node, last, part, tuple(streams), chain)
+
+    def _product(self, node: ir.Node, fold: Fold, streams: Sequence[str]) -> None:
+        """Add a product of two streams that takes a pixel in parts of `fold.lanes` channels, one part a cycle."""
+        chain = self._chain(node, (ir.Requantize,))
+        last, ports = (chain[-1] if chain else node).name, ["x0", "x1"]
+        narrow = []
+        for stream, port in zip(streams, ports, strict=True):
+            whole = self._queued(stream, f"{node.name}_{port}")
+            beats = self.streams[whole].beats * fold.cycles
+            narrow.append(self._stream(f"{node.name}_{port}_part", fold.lanes, self.streams[whole].fmt, beats))
+            split = net.Split(
+                name=f"{node.name}_{port}_split", inputs=(whole,), outputs=(narrow[-1],), beats=fold.cycles
+            )
+            self.stages.append(split)
+        part = kernels.merge_part(self.graph, self._part_name(node.name), node, ports, chain, fold.lanes)
+        decided = kernels.planned(part, self.options, "valid_ready")
+        products = self._stream(f"{last}_part", fold.lanes, self.graph.types[last].fmt, beats)
+        names = (node.name, *(n.name for n in chain))
+        self.stages.append(
+            net.Kernel(
+                name=node.name,
+                inputs=tuple(narrow),
+                outputs=(products,),
+                plan=decided,
+                layer=node.name,
+                nodes=names,
+            )
+        )
+        whole, order = self._tensor(last), np.arange(fold.lanes * fold.cycles)
+        collect = net.Collect(
+            name=f"{last}_collect", inputs=(products,), outputs=(whole,), beats=fold.cycles, order=order
+        )
+        self.stages.append(collect)
+        self._publish(last, whole)
 
     def _kernel(
         self, node: ir.Node, last: str, part: Graph, streams: tuple[str, ...], chain: Sequence[ir.Node]

@@ -7,7 +7,7 @@ for a given number of multipliers is found by bisection over the intervals that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hwgen.errors import RequirementError
@@ -15,7 +15,11 @@ from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl.stream.build import linear_layers, pixel_layout
 from hwgen.rtl.stream.linear import UNROLLED, Fold, Linear, mac_folds, pareto, sparse_folds
+from hwgen.rtl.stream.products import Product, product_folds, products_of
 from hwgen.rtl.stream.sparse import estimated_cycles, schedule_of
+
+Layer = Linear | Product
+"""What has multipliers to share."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,10 @@ def floor_cycles(graph: Graph) -> int:
     return max(pixel_layout(graph.types[node.name].shape)[1] for node in graph.nodes if not isinstance(node, ir.Const))
 
 
-def layer_folds(layer: Linear, strategy: str) -> list[Fold]:
+def layer_folds(layer: Layer, strategy: str) -> list[Fold]:
     """Return a layer's folds that skip no zeros, fewest cycles first, no two alike."""
+    if isinstance(layer, Product):
+        return product_folds(layer)
     folds = mac_folds(layer)
     if strategy == "distributed_arithmetic":
         folds = [UNROLLED, *(f for f in folds if f.cycles > 1)]
@@ -101,9 +107,9 @@ def choose_folds(graph: Graph, request: FoldRequest) -> Folding:
     RequirementError
         If the target cannot be reached, with the nearest one that can.
     """
-    layers = linear_layers(graph)
+    layers: Sequence[Layer] = [*linear_layers(graph), *products_of(graph)]
     dense = {x.name: layer_folds(x, request.layer_strategy.get(x.name, request.strategy)) for x in layers}
-    sparse = {x.name: sparse_folds(x) for x in layers}
+    sparse = {x.name: sparse_folds(x) if isinstance(x, Linear) else [] for x in layers}
     while True:
         table = {x.name: pareto([*dense[x.name], *sparse[x.name]]) for x in layers}
         chosen = _chosen(graph, layers, table, request)
@@ -111,7 +117,7 @@ def choose_folds(graph: Graph, request: FoldRequest) -> Folding:
             return _explained(graph, layers, chosen)
 
 
-def _corrected(layers: list[Linear], sparse: dict[str, list[Fold]], chosen: Mapping[str, Fold]) -> bool:
+def _corrected(layers: Sequence[Layer], sparse: dict[str, list[Fold]], chosen: Mapping[str, Fold]) -> bool:
     """Put better cycles of the chosen sparse folds into their lists; return whether some were too low.
 
     First what the loads of the lanes allow; only when that changes nothing any more, what a whole schedule takes.
@@ -120,7 +126,7 @@ def _corrected(layers: list[Linear], sparse: dict[str, list[Fold]], chosen: Mapp
         changed = False
         for layer in layers:
             fold = chosen[layer.name]
-            if fold.kind != "sparse":
+            if fold.kind != "sparse" or not isinstance(layer, Linear):
                 continue
             arguments = (layer.matrix, fold.lanes, fold.products)
             cycles = schedule_of(*arguments).cycles if exact else estimated_cycles(*arguments)
@@ -134,7 +140,7 @@ def _corrected(layers: list[Linear], sparse: dict[str, list[Fold]], chosen: Mapp
 
 
 def _chosen(
-    graph: Graph, layers: list[Linear], table: Mapping[str, list[Fold]], request: FoldRequest
+    graph: Graph, layers: Sequence[Layer], table: Mapping[str, list[Fold]], request: FoldRequest
 ) -> Mapping[str, Fold]:
     if request.reuse_factor is not None or (request.interval_cycles is None and request.max_multipliers is None):
         reuse = {x.name: request.layer_reuse.get(x.name, request.reuse_factor or 1) for x in layers}
@@ -151,7 +157,7 @@ def within(folds: list[Fold], cycles: int) -> Fold:
     return min(fast, key=lambda f: (f.multipliers, f.cycles)) if fast else folds[0]
 
 
-def smallest(layers: list[Linear], table: Mapping[str, list[Fold]], interval: int) -> dict[str, Fold] | None:
+def smallest(layers: Sequence[Layer], table: Mapping[str, list[Fold]], interval: int) -> dict[str, Fold] | None:
     """Return the cheapest folds that reach an interval; None if a layer cannot."""
     result = {}
     for layer in layers:
@@ -164,7 +170,7 @@ def smallest(layers: list[Linear], table: Mapping[str, list[Fold]], interval: in
 
 
 def _for_target(
-    graph: Graph, layers: list[Linear], table: Mapping[str, list[Fold]], request: FoldRequest
+    graph: Graph, layers: Sequence[Layer], table: Mapping[str, list[Fold]], request: FoldRequest
 ) -> dict[str, Fold]:
     fastest = floor_cycles(graph)
     wanted, budget = request.interval_cycles, request.max_multipliers
@@ -221,7 +227,7 @@ def _check_budget(needed: int, budget: int, key: str) -> None:
         )
 
 
-def _explained(graph: Graph, layers: list[Linear], chosen: Mapping[str, Fold]) -> Folding:
+def _explained(graph: Graph, layers: Sequence[Layer], chosen: Mapping[str, Fold]) -> Folding:
     floor = floor_cycles(graph)
     cycles = {x.name: chosen[x.name].cycles * x.firings for x in layers}
     slowest = max([floor, *cycles.values()])
@@ -242,7 +248,7 @@ def _explained(graph: Graph, layers: list[Linear], chosen: Mapping[str, Fold]) -
                 cycles[x.name],
                 cycles[x.name] / slowest,
                 cycles[x.name] == slowest,
-                x.macs // max(x.firings, 1),
+                x.weights,
                 x.nonzero,
             )
         )

@@ -137,13 +137,17 @@ def planned(graph: Graph, options: RtlOptions, handshake: str) -> Plan:
     return plan(graph, replace(options, handshake=handshake))
 
 
-def merge_part(graph: Graph, name: str, node: ir.Node, streams: Sequence[str], chain: Sequence[ir.Node]) -> Graph:
+def merge_part(
+    graph: Graph, name: str, node: ir.Node, streams: Sequence[str], chain: Sequence[ir.Node], lanes: int | None = None
+) -> Graph:
     """Return the part of a node that acts on whole pixels of its operands (Add, Concat, ArgMax, …) and its followers.
 
     Parameters
     ----------
     streams : names of the operand streams, which the part's inputs get
     chain : nodes computed after `node`, in order
+    lanes : int, optional
+        Channels that an item holds, where a pixel comes in parts: every channel passes through each lane.
     """
     part = Part(graph, name)
     operands = []
@@ -151,7 +155,10 @@ def merge_part(graph: Graph, name: str, node: ir.Node, streams: Sequence[str], c
     for operand, stream in zip(live, streams, strict=True):
         t = graph.types[operand]
         fmt = FixedPoint(t.fmt.width, t.fmt.integer, t.fmt.signed)
-        operands.append(part.input(stream, fmt, *channel_bounds(graph, operand)))
+        lo, hi = channel_bounds(graph, operand)
+        if lanes is not None:
+            lo, hi = np.full(lanes, lo.min()), np.full(lanes, hi.max())
+        operands.append(part.input(stream, fmt, lo, hi))
     match node:
         case ir.Requantize() | ir.Lookup() | ir.Scale() | ir.Divide():
             x = part.follow(operands[0], node, graph.types[node.name].shape[-1])

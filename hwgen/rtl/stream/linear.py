@@ -71,6 +71,11 @@ class Linear:
         return each * self.firings
 
     @property
+    def weights(self) -> int:
+        """Weights of a firing, zeros counted."""
+        return self.macs // max(self.firings, 1)
+
+    @property
     def nonzero(self) -> int:
         """Non-zero weights."""
         return int(np.count_nonzero(self.matrix))
@@ -114,8 +119,9 @@ class Fold:
 
     Parameters
     ----------
-    kind : "mac", "sparse" or "unrolled"
-        `hg_mac`, `hg_mac_sparse`, or a shared adder graph (one firing a cycle, no multiplier).
+    kind : "mac", "sparse", "unrolled" or "product"
+        `hg_mac`, `hg_mac_sparse`, a shared adder graph (one firing a cycle, no multiplier), or products of two
+        streams.
     cycles : int
         Cycles of a firing (T).
     multipliers : int

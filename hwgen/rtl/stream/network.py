@@ -379,6 +379,20 @@ class Network:
                     found[stage.name] = reader
         return found
 
+    @cached_property
+    def in_parts(self) -> Mapping[str, tuple[Split, Split, Collect]]:
+        """By kernel that multiplies pixels part by part, the stages that cut both and put the product together."""
+        writers = {name: stage for stage in self.stages for name in stage.outputs}
+        readers = {name: stage for stage in self.stages for name in stage.inputs}
+        found: dict[str, tuple[Split, Split, Collect]] = {}
+        for stage in self.stages:
+            if not isinstance(stage, Kernel) or len(stage.inputs) != 2:
+                continue
+            match writers[stage.inputs[0]], writers[stage.inputs[1]], readers[stage.output]:
+                case (Split() as a, Split() as b, Collect() as whole) if a.beats == b.beats == whole.beats:
+                    found[stage.name] = (a, b, whole)
+        return found
+
     def producer(self, stream: str) -> Stage:
         """Return the stage that writes a stream."""
         return next(s for s in self.stages if stream in s.outputs)

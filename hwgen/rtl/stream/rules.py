@@ -6,6 +6,7 @@ constants, so the order of evaluation does not matter and the result is exact.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -213,6 +214,72 @@ class Split(Process):
             if n >= len(source.offered):
                 break
             out.offered.append(max(source.offered[n], out.taken[m - 1] + 1 if m else 0))
+
+
+@dataclass
+class InParts(Process):
+    """Two `hg_split`, a pipeline of `hg_credit_fifo` and an `hg_collect`, followed pixel by pixel.
+
+    Every part of a result but the last is taken as soon as it is offered. Where nothing is in the way the parts of a
+    pixel enter in cycles that follow each other; only behind a result that waits are they followed one by one.
+    """
+
+    around: tuple[net.Split, net.Split, net.Collect] | None = None
+
+    def start(self) -> None:
+        kernel = self.stage
+        assert isinstance(kernel, net.Kernel) and self.around is not None
+        self.ins = [self.flows[split.input] for split in self.around[:2]]
+        self.outs = [self.flows[self.around[2].output]]
+        self.parts, self.depth, self.delay = self.around[2].beats, kernel.depth, kernel.latency + 1
+        self.fired = self.left = 0  # parts that have entered the pipeline, that have left its FIFO
+        self.last = -1  # when the last part entered
+        self.inside: deque[int] = deque()  # when each part entered that has not left
+        self.gone = deque([-(1 << 60)] * self.depth, self.depth)  # when the last parts left
+
+    def advance(self) -> None:
+        (a, b), parts = self.ins, self.parts
+        while True:
+            self._leave()
+            n, part = divmod(self.fired, parts)
+            if n >= len(a.offered) or n >= len(b.offered):
+                break
+            cycle = self.last + 1 if part else max(a.offered[n], b.offered[n], self.last + 1)
+            if self.left == self.fired and self.gone[-1] < cycle + self.delay:
+                self._rest(cycle, parts - part)
+            else:
+                need = self.fired - self.depth
+                if need >= self.left:
+                    break
+                self.last = max(cycle, self.gone[need - self.left] + 1)
+                self.inside.append(self.last)
+                self.fired += 1
+            if self.fired % parts == 0:
+                a.taken.append(self.last)
+                b.taken.append(self.last)
+
+    def _rest(self, cycle: int, count: int) -> None:
+        """Let the rest of a pixel enter, a part a cycle; all but the last leave as they come."""
+        self.last = cycle + count - 1
+        self.gone.extend(range(max(cycle, self.last - self.depth) + self.delay, self.last + self.delay))
+        self.fired += count
+        self.left = self.fired - 1
+        self.inside.append(self.last)
+
+    def _leave(self) -> None:
+        out = self.outs[0]
+        while self.inside:
+            n, part = divmod(self.left, self.parts)
+            cycle = max(self.inside[0] + self.delay, self.gone[-1] + 1)
+            if part == self.parts - 1:
+                if len(out.offered) == n:
+                    out.offered.append(cycle)
+                if len(out.taken) <= n:
+                    break
+                cycle = out.taken[n]
+            self.gone.append(cycle)
+            self.inside.popleft()
+            self.left += 1
 
 
 @dataclass
@@ -440,6 +507,10 @@ def make_process(
         case net.Engine():
             return Engine(stage, flows, network.collected.get(stage.name))
         case net.Collect() if stage in network.collected.values():
+            return Process(stage, flows)
+        case net.Kernel() if stage.name in network.in_parts:
+            return InParts(stage, flows, network.in_parts[stage.name])
+        case net.Split() | net.Collect() if any(stage in found for found in network.in_parts.values()):
             return Process(stage, flows)
         case _:
             return _PROCESSES[type(stage)](stage, flows)
