@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import HwgenError, OutputError
+from hwgen.report.figures import PERCENT, metric_change, metric_text, metric_word
 
 if TYPE_CHECKING:
     from hwgen.report.collect import Report
@@ -57,6 +58,8 @@ class Column:
     clock_period_ns: float
     simulated: bool
     figures: dict[str, float | None]
+    others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    """Outputs with a metric of their own: the metric and its value."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Comparison:
                 "clock_period_ns": c.clock_period_ns,
                 "simulated": c.simulated,
                 "figures": c.figures,
+                "others": {name: {"metric": metric, "value": value} for name, (metric, value) in c.others.items()},
                 "ratios": self.ratios(c),
             }
             for c in self.columns
@@ -105,9 +109,11 @@ class Comparison:
         for key, title, unit in ROWS:
             if all(c.figures[key] is None for c in self.columns):
                 continue
-            title, unit = title or (self.columns[0].metric or key), unit
+            title = title or metric_word(self.columns[0].metric)
             cells = [self._cell(c, key) for c in self.columns]
             lines.append(f" {title:<20}{unit:<23}" + "".join(f"{cell:>{width}}" for cell in cells))
+            if key == "accuracy":
+                lines += self._others(width)
         lines.append(f" {'verdict':<43}" + "".join(f"{c.status:>{width}}" for c in self.columns))
         lines += [f" {c.name}: {c.reason}" for c in self.columns if c.reason]
         lines += [f" {c.name}: cycles are predicted, not simulated" for c in self.columns if not c.simulated]
@@ -116,12 +122,29 @@ class Comparison:
             lines.append(f" The metrics are not the same: {metrics}")
         return "\n".join(lines)
 
+    def _others(self, width: int) -> list[str]:
+        """Return a line for each output that has a metric of its own."""
+        lines, first = [], self.columns[0].others
+        for name, metric in dict.fromkeys((n, m) for c in self.columns for n, (m, _) in c.others.items()):
+            cells = []
+            for column in self.columns:
+                value = column.others[name][1] if column.others.get(name, ("",))[0] == metric else None
+                base = first[name][1] if first.get(name, ("",))[0] == metric else None
+                text = metric_text(value, metric)
+                if column is not self.columns[0] and value is not None and base is not None:
+                    text += f"  {metric_change(value, base, metric)}"
+                cells.append(text)
+            lines.append(
+                f" {metric_word(metric):<20}{'of ' + name:<23}" + "".join(f"{cell:>{width}}" for cell in cells)
+            )
+        return lines
+
     def _cell(self, column: Column, key: str) -> str:
         value, ratio = column.figures[key], self.ratios(column)[key]
         if value is None:
             return "–"
         if key in ("accuracy", "robustness"):
-            percent = column.metric in ("accuracy", "auc")
+            percent = column.metric in (*PERCENT, "auc")
             text = f"{100 * value:.2f} %" if percent else f"{value:.4g}"
             base = self.columns[0].figures[key]
             if column is self.columns[0] or base is None:
@@ -172,6 +195,10 @@ def _column(path: Path, screen: Screen | Silent | None) -> Column:
         metric=report.metric,
         clock_period_ns=report.clock_period_ns,
         simulated=report.latency.measured is not None,
+        others={
+            other["output"]: (other["metric"], other["integer"] if other["rtl"] is None else other["rtl"])
+            for other in report.others
+        },
         figures=_figures(report, prediction["estimate"], _read(folder / "reports" / "robustness.json")),
     )
 
