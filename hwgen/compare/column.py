@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ErrorList, HwgenError, OutputError
+from hwgen.report.figures import PERCENT
 from hwgen.report.robustness import read_robustness
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Column:
     simulated : whether the cycles were measured in simulation
     figures : by the keys of `ROWS`; None: not known
     disturbed : the metric under each disturbance, ``{"name", "severity", "value"}``; the first row is ``clean``
+    others : outputs with a metric of their own: the metric and its value
     cost : totals of the cost tables that are DONE, predicted ones left out: ``{"kind", "source", "device", "total"}``
     """
 
@@ -66,6 +68,7 @@ class Column:
     figures: dict[str, float | None]
     disturbed: tuple[dict[str, Any], ...] = ()
     cost: tuple[dict[str, Any], ...] = ()
+    others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     error: str | None = field(default=None, compare=False)
 
     @property
@@ -76,7 +79,7 @@ class Column:
     @property
     def percent(self) -> bool:
         """Whether the metric reads in per cent."""
-        return self.metric in ("accuracy", "auc")
+        return self.metric in (*PERCENT, "auc")
 
 
 def column_of(result: BuildResult) -> Column:
@@ -104,6 +107,10 @@ def column_of(result: BuildResult) -> Column:
         simulated=report.latency.measured is not None,
         figures=_figures(report, estimate, disturbed),
         disturbed=disturbed,
+        others={
+            other["output"]: (other["metric"], other["integer"] if other["rtl"] is None else other["rtl"])
+            for other in report.others
+        },
         cost=tuple(
             {"kind": t.kind, "source": t.source, "device": t.device, "total": dict(t.total)}
             for t in report.cost

@@ -7,6 +7,7 @@ from typing import Any
 
 from hwgen.compare.column import ROWS, Column
 from hwgen.compare.comparison import PLAIN, Comparison, metric_title
+from hwgen.report.figures import metric_change, metric_text, metric_word
 
 LABEL = 44
 """Width of a row's name and unit."""
@@ -73,7 +74,7 @@ def signed(value: float, form: str) -> str:
 
 def metric_names(found: Comparison) -> str:
     """Return the metric's name; all of them, if the builds have several."""
-    return ", ".join(dict.fromkeys(c.metric for c in found.columns if c.metric)) or "accuracy"
+    return ", ".join(dict.fromkeys(metric_word(c.metric) for c in found.columns if c.metric)) or "accuracy"
 
 
 def row_title(found: Comparison, key: str, title: str) -> str:
@@ -118,7 +119,24 @@ def _figures(found: Comparison, width: int) -> list[str]:
     for key, title, unit in shown_rows(found):
         cells = ["  ".join(filter(None, (figure(c, key), against(found, c, key)))) for c in found.columns]
         lines.append(f" {row_title(found, key, title):<20}{unit:<23}" + "".join(f"{cell:>{width}}" for cell in cells))
+        if key == "accuracy":
+            for metric, output, others in other_outputs(found):
+                lines.append(f" {metric:<20}{'of ' + output:<23}" + "".join(f"{cell:>{width}}" for cell in others))
     return lines
+
+
+def other_outputs(found: Comparison) -> list[tuple[str, str, list[str]]]:
+    """Return a row for each output with a metric of its own: the metric's name, the output, a cell a build."""
+    rows = []
+    for name, metric in dict.fromkeys((n, m) for c in found.columns for n, (m, _) in c.others.items()):
+        values = [c.others[name][1] if c.others.get(name, ("",))[0] == metric else None for c in found.columns]
+        cells = [metric_text(values[0], metric)]
+        for value in values[1:]:
+            known = value is not None and values[0] is not None
+            moved = f"  {metric_change(value, values[0], metric)}" if known else ""  # type: ignore[arg-type]
+            cells.append(metric_text(value, metric) + moved)
+        rows.append((metric_word(metric), name, cells))
+    return rows
 
 
 def _block(found: Comparison, title: str, rows: Sequence[tuple[str, Sequence[float | None]]], width: int) -> list[str]:

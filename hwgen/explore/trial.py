@@ -73,7 +73,7 @@ def _measure(out: Path, folder: Path, measured_on: str, progress: Progress) -> R
     from hwgen.lower import check_model, lower_model
     from hwgen.planning import plan_network
     from hwgen.train.data import load_data
-    from hwgen.train.metrics import metric_name
+    from hwgen.train.outputs import judged_by
     from hwgen.train.store import load_model
 
     spec = load_spec(folder / "model.yaml")
@@ -95,7 +95,7 @@ def _measure(out: Path, folder: Path, measured_on: str, progress: Progress) -> R
     result: Result = {"status": "done", "figures": figures, "test": None, "metric": None, "network": network.name}
     if data is not None:
         progress("evaluating the graph", None)
-        result["metric"] = metric_name(spec.train.metric, data.integer_labels)
+        result["metric"] = judged_by(spec, data)
         result["test"] = _score(spec, data, graph)
         judged = validation_part(spec, data) if measured_on == "validation" else data
         figures["accuracy"] = _score(spec, judged, graph) if judged is not data else result["test"]
