@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,12 @@ def search(path: Path, out: Path, **options: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What a search finds that nothing interrupts."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use(monkeypatch, FakePool)
-        yield search(write_explore(folder), folder / "out")
+        return search(write_explore(folder), folder / "out")
 
 
 def test_keys_of_a_model_are_set_and_read() -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +29,13 @@ SPACE = {
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A search of which the tests look at the results."""
     folder = tmp_path_factory.mktemp("explored")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use(monkeypatch, InlinePool)
         path = write_explore(folder, trials=6, space=SPACE)
-        yield path, explore(path, out=folder / "out")
+        return path, explore(path, out=folder / "out")
 
 
 def test_two_real_searches_are_equal(found: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -125,12 +123,13 @@ def test_a_killed_worker_costs_its_trial_and_no_other(tmp_path: Path, monkeypatc
     assert watcher.killed and not alive(watcher.killed[0])
 
 
-def test_a_trial_on_a_ray_node_that_dies_is_run_again_on_another(tmp_path: Path) -> None:
+def test_a_trial_on_a_ray_node_that_dies_is_run_again_on_another(tmp_path: Path, monkeypatch: Any) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
     from hwgen.explore.ray_workers import ATTEMPTS, attempts
 
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=small)
     try:
@@ -138,20 +137,23 @@ def test_a_trial_on_a_ray_node_that_dies_is_run_again_on_another(tmp_path: Path)
         out = tmp_path / "out"
         files = [out / "trials" / f"{number:03d}" / ATTEMPTS for number in (0, 1)]
 
+        over = threading.Event()
+
         def kill() -> None:
             """Kill the node as soon as a trial has begun on it."""
-            end = time.monotonic() + 300
-            while time.monotonic() < end:
+            while not over.wait(0.05):
                 if any(file.is_file() and lost.node_id in file.read_text() for file in files):
                     cluster.remove_node(lost, allow_graceful=False)
                     return
-                time.sleep(0.05)
 
         killer = threading.Thread(target=kill)
         killer.start()
         space = {"hardware.reuse_factor": [1, 4], "hardware.io_type": ["io_stream"]}
-        result = explore(write_explore(tmp_path, trials=2, space=space), out=out, ray=cluster.address)
-        killer.join()
+        try:
+            result = explore(write_explore(tmp_path, trials=2, space=space), out=out, ray=cluster.address)
+        finally:
+            over.set()
+            killer.join()
         assert [trial.status for trial in result.trials] == ["done", "done"]
         assert sorted(attempts(out, number) for number in (0, 1)) == [1, 2]
         again = next(file for file in files if len(file.read_text().splitlines()) == 2)
