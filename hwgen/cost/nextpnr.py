@@ -17,6 +17,7 @@ from typing import Any
 
 from hwgen.cost.families import family_of
 from hwgen.cost.layers import GLUE, layers_of, plain_module
+from hwgen.cost.multipliers import absorb_registers
 from hwgen.cost.parts import Part, nextpnr_arguments
 from hwgen.cost.synth import WORKER, Limits
 from hwgen.cost.table import CostTable
@@ -119,6 +120,11 @@ class _Work:
             f"write_json {self.scratch / 'netlist.json'}",
         ]
         self._worker("map", {"task": "commands", "commands": commands})
+        if self.part.family == "ecp5":
+            mapped = self.scratch / "netlist.json"
+            netlist = json.loads(mapped.read_text())
+            if absorb_registers(netlist):
+                mapped.write_text(json.dumps(netlist))
         instances = found["instances"]
         assert isinstance(instances, dict)
         return instances

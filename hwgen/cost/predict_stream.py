@@ -155,7 +155,7 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     counts.ff += elements // turns * source.width if cycles > 1 else 0
     if turns > 1:
         counts.add(rotate=elements * source.width)
-    counts.ff += 1 + step_bits + sub_bits + group_bits + (ahead + 1) + 1
+    counts.ff += 1 + (cycles > 1) + step_bits + sub_bits + group_bits + (ahead + 1) + 1
     counts.add(mac=1, counter=step_bits + sub_bits + group_bits)
     if steps > 1:
         shift_registers(counts, {ahead + 1}, 2)
@@ -212,7 +212,7 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     ahead = bank_levels + lane_levels + 1
     terms = plan.ways * (1 + plan.spill) + 1
     counts.ff += int((plan.select >= 0).sum()) * width
-    counts.ff += 2 + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
+    counts.ff += 2 + (stage.cycles > 1) + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
     shift_registers(counts, {ahead}, 2 if stage.cycles > 1 else 1)
     if stage.cycles > 1:
         shift_registers(counts, {ahead - 1, ahead}, 1)
