@@ -1,7 +1,7 @@
 """Registers around ECP5 multipliers, moved into the input and output registers of those blocks; yosys does not do it.
 
-A block without its own registers is a path from a flip-flop over wires into the block, through it (3.9 ns on the slowest
-grade) and over wires into a flip-flop. With both, the wires before and behind it have a cycle each for themselves.
+A block without its own registers is a path from a flip-flop over wires into the block, through it (3.9 ns on the
+slowest grade) and over wires into a flip-flop. With both, the wires before and behind it have a cycle for themselves.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ def absorb_registers(netlist: dict[str, Any]) -> int:
     return sum(_Module(module).absorb() for module in netlist["modules"].values())
 
 
+def blocks(netlist: Mapping[str, Any]) -> int:
+    """Return how many multipliers a mapped design has."""
+    cells = [cell for module in netlist["modules"].values() for cell in module["cells"].values()]
+    return sum(cell["type"] == BLOCK for cell in cells)
+
+
 class _Module:
     """A module of the netlist: who drives and who reads each net."""
 
@@ -48,8 +54,8 @@ class _Module:
 
     def absorb(self) -> int:
         """Move what can be moved; return the number of blocks that took something in."""
-        blocks = [(name, cell) for name, cell in self.cells.items() if cell["type"] == BLOCK]
-        return sum(self._absorb(name, block) for name, block in blocks if "CLK0" not in block["connections"])
+        found = [(name, cell) for name, cell in self.cells.items() if cell["type"] == BLOCK]
+        return sum(self._absorb(name, block) for name, block in found if "CLK0" not in block["connections"])
 
     def _absorb(self, name: str, block: dict[str, Any]) -> bool:
         behind, before = self._behind(block), self._before(block)

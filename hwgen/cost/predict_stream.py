@@ -20,7 +20,7 @@ from hwgen.cost.predict_parallel import count_plan
 from hwgen.fixed import IntArray
 from hwgen.rtl.generate import Plan
 from hwgen.rtl.stream import network as net
-from hwgen.rtl.stream.rom import SHALLOW
+from hwgen.rtl.stream.rom import SHALLOW, SPREAD
 
 
 def count_stage(network: net.Network, stage: net.Stage) -> Counts:
@@ -160,8 +160,8 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     if steps > 1:
         shift_registers(counts, {ahead + 1}, 2)
     shift_registers(counts, {ahead if groups <= SHALLOW else max(ahead - 1, 0)}, group_bits)
-    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2)
-    counts.ff += step_bits if cycles <= SHALLOW else 0
+    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2, spread=True)
+    counts.ff += step_bits * -(-lanes * products * stage.weight_width // SPREAD) if cycles <= SHALLOW else 0
     rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
     x_width = source.width + (not source.signed)
     if cycles == 1:
