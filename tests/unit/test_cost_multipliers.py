@@ -132,6 +132,31 @@ def test_a_register_that_is_not_plain_stays(name: str, what: str) -> None:
     assert ("REG_OUTPUT_CLK" if name == "q1" else "REG_INPUTA_CLK") not in cells["block"]["parameters"]
 
 
+@pytest.mark.parametrize(
+    ("used", "placer"), [(14, ()), (15, ("--placer", "static")), (28, ("--placer", "static")), (29, ())]
+)
+def test_more_than_half_of_the_multipliers_choose_the_placer(
+    tmp_path: Path, used: int, placer: tuple[str, ...]
+) -> None:
+    """Too many choose the default one, which says so at once."""
+    netlist = product()
+    cells = netlist["modules"]["top"]["cells"]
+    links = {"A0": ["0"], "B0": ["0"]}
+    block = {
+        "type": "MULT18X18D",
+        "parameters": {},
+        "connections": links,
+        "port_directions": dict.fromkeys(links, "input"),
+    }
+    cells |= {f"block{k}": block for k in range(1, used)}
+    (tmp_path / "netlist.json").write_text(json.dumps(netlist))
+    work = _Work(tmp_path, {}, find_part("LFE5U-25F"), tmp_path, Limits(), 0.0)
+    work._multipliers(tmp_path / "netlist.json")
+    assert work.placer == placer
+    written = json.loads((tmp_path / "netlist.json").read_text())["modules"]["top"]["cells"]
+    assert "REG_OUTPUT_CLK" in written["block"]["parameters"]
+
+
 @pytest.mark.yosys
 def test_yosys_products_are_found(tmp_path: Path) -> None:
     part = find_part("LFE5U-25F")
