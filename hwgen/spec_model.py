@@ -170,7 +170,7 @@ class OutputsSection(Section):
     handoff: list[str] = []
     cost: bool = Field(default=True, description="synthesize the design for hardware.part (the cost stage)")
     cost_budget_s: Annotated[float, Field(gt=0)] = Field(
-        default=120.0, description="seconds that the synthesis may take, and five times as many place and route"
+        default=600.0, description="seconds that the synthesis may take, and five times as many place and route"
     )
     emulator: bool = False
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hwgen.cost import memories
 from hwgen.cost.counts import Counts
 from hwgen.fixed import IntArray
-from hwgen.rtl.stream.rom import SHALLOW
+from hwgen.rtl.stream.rom import SHALLOW, SPREAD
 
 Bits = npt.NDArray[np.bool_]
 
@@ -109,7 +109,14 @@ def _slots(counts: Counts, width: int, depth: int) -> None:
         counts.add(mux=width * mux_luts(depth))
 
 
-def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = None, cycles: int = 1) -> None:
+def rom(
+    counts: Counts,
+    words: IntArray,
+    width: int,
+    chain: IntArray | None = None,
+    cycles: int = 1,
+    spread: bool = False,
+) -> None:
     """Count constants read through a register: block RAM, or logic and flip-flops.
 
     The second register of a read of two cycles (see `rtl.stream.rom`) is the address's in shallow memories: those are
@@ -124,6 +131,7 @@ def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = No
         Registers that follow a bit and nothing else reads (0: it is read itself): together with its own they become
         shift registers.
     cycles : of a read, 1 or 2
+    spread : whether every `SPREAD` bits of a shallow memory have a register of the address of their own
     """
     if len(words) < 2:
         return  # constants
@@ -142,12 +150,13 @@ def rom(counts: Counts, words: IntArray, width: int, chain: IntArray | None = No
         return
     columns = ((words[:, :, None] >> np.arange(width)) & 1).astype(bool).reshape(len(words), -1)[:, used]
     columns = np.concatenate([columns, np.zeros((depth - len(words), columns.shape[1]), dtype=bool)])
-    taps: dict[bytes, set[int]] = {}  # equal columns share their registers
-    for column, length in zip(_contents(columns), behind[used].tolist(), strict=True):
-        taps.setdefault(column, set()).add(length + 1)
+    copy = np.flatnonzero(used) // SPREAD if spread and len(words) <= SHALLOW else np.zeros(columns.shape[1], np.int64)
+    taps: dict[tuple[int, bytes], set[int]] = {}  # equal columns of a copy of the address share their registers
+    for place, column, length in zip(copy.tolist(), _contents(columns), behind[used].tolist(), strict=True):
+        taps.setdefault((place, column), set()).add(length + 1)
     for found in taps.values():
         shift_registers(counts, found, 1)
-    counts.add(rom=column_luts(columns))
+    counts.add(rom=sum(column_luts(columns[:, copy == k]) for k in range(1 + int(copy.max(initial=0)))))
 
 
 def table_luts(values: IntArray, width: int) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 
 from hwgen.cost.families import family_of
 from hwgen.cost.layers import GLUE, layers_of, plain_module
+from hwgen.cost.multipliers import absorb_registers, blocks
 from hwgen.cost.parts import Part, nextpnr_arguments
 from hwgen.cost.synth import WORKER, Limits
 from hwgen.cost.table import CostTable
@@ -85,6 +86,7 @@ class _Work:
     ) -> None:
         self.folder, self.design, self.part = folder, design, part
         self.scratch, self.limits, self.start = scratch, limits, start
+        self.placer: tuple[str, ...] = ()
 
     def _left(self) -> float:
         left = self.limits.place_seconds - (time.monotonic() - self.start)
@@ -119,9 +121,20 @@ class _Work:
             f"write_json {self.scratch / 'netlist.json'}",
         ]
         self._worker("map", {"task": "commands", "commands": commands})
+        if self.part.family == "ecp5":
+            self._multipliers(self.scratch / "netlist.json")
         instances = found["instances"]
         assert isinstance(instances, dict)
         return instances
+
+    def _multipliers(self, mapped: Path) -> None:
+        """Give multipliers their own registers, and the design the placer that suits how many there are."""
+        netlist = json.loads(mapped.read_text())
+        if absorb_registers(netlist):
+            mapped.write_text(json.dumps(netlist))
+        available, used = self.part.capacity["DSP"], blocks(netlist)
+        # They stand in three rows: where most are taken, the default placer leaves wires a quarter longer.
+        self.placer = ("--placer", "static") if available / 2 < used <= available else ()
 
     def nextpnr(self) -> dict[str, Any]:
         """Place and route; return nextpnr's report."""
@@ -130,7 +143,7 @@ class _Work:
         # Paths are relative: the program is WebAssembly and has a /tmp of its own.
         free = "--lpf-allow-unconstrained" if self.part.family == "ecp5" else "--pcf-allow-unconstrained"
         arguments = ["--json", "netlist.json", "--report", "report.json", "--timing-allow-fail", free]
-        arguments += [*nextpnr_arguments(self.part), "--seed", str(SEED)]
+        arguments += [*nextpnr_arguments(self.part), "--seed", str(SEED), *self.placer]
         arguments += ["--freq", f"{1000 / float(self.design['clock_period_ns']):.3f}"]
         run(
             [sys.executable, "-c", code, *arguments],

@@ -20,7 +20,7 @@ from hwgen.cost.predict_parallel import count_plan
 from hwgen.fixed import IntArray
 from hwgen.rtl.generate import Plan
 from hwgen.rtl.stream import network as net
-from hwgen.rtl.stream.rom import SHALLOW
+from hwgen.rtl.stream.rom import SHALLOW, SPREAD
 
 
 def count_stage(network: net.Network, stage: net.Stage) -> Counts:
@@ -155,13 +155,13 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     counts.ff += elements // turns * source.width if cycles > 1 else 0
     if turns > 1:
         counts.add(rotate=elements * source.width)
-    counts.ff += 1 + step_bits + sub_bits + group_bits + (ahead + 1) + 1
+    counts.ff += 1 + (cycles > 1) + step_bits + sub_bits + group_bits + (ahead + 1) + 1
     counts.add(mac=1, counter=step_bits + sub_bits + group_bits)
     if steps > 1:
         shift_registers(counts, {ahead + 1}, 2)
     shift_registers(counts, {ahead if groups <= SHALLOW else max(ahead - 1, 0)}, group_bits)
-    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2)
-    counts.ff += step_bits if cycles <= SHALLOW else 0
+    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2, spread=True)
+    counts.ff += step_bits * -(-lanes * products * stage.weight_width // SPREAD) if cycles <= SHALLOW else 0
     rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
     x_width = source.width + (not source.signed)
     if cycles == 1:
@@ -212,7 +212,7 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     ahead = bank_levels + lane_levels + 1
     terms = plan.ways * (1 + plan.spill) + 1
     counts.ff += int((plan.select >= 0).sum()) * width
-    counts.ff += 2 + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
+    counts.ff += 2 + (stage.cycles > 1) + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
     shift_registers(counts, {ahead}, 2 if stage.cycles > 1 else 1)
     if stage.cycles > 1:
         shift_registers(counts, {ahead - 1, ahead}, 1)

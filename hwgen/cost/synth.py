@@ -41,8 +41,8 @@ HEAVY = 30_000
 class Limits:
     """What may be taken: seconds of a synthesis and of a place and route, megabytes a process, processes at once."""
 
-    seconds: float = 120.0
-    place_seconds: float = 600.0
+    seconds: float = 600.0
+    place_seconds: float = 3000.0
     memory_mb: int = 6144
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,29 @@ def test_a_word_that_does_not_fit_is_refused() -> None:
     for word in (4, -1):
         with pytest.raises(ValueError, match="does not fit"):
             rom_text("rom", [word], 2, "//", "//")
+
+
+@pytest.mark.yosys
+def test_a_wide_shallow_memory_has_a_register_of_the_address_for_every_64_bits(tmp_path: Path) -> None:
+    """They are not made one again, and no logic is shared across them."""
+    chosen = random.Random(0)
+    words = [chosen.getrandbits(128) for _ in range(32)]
+    text = rom_text("rom", words, 128, "// test", "words", 2, spread=True)
+    (tmp_path / "rom.sv").write_text(text)
+    cells = synthesize_xilinx([tmp_path / "rom.sv"], "rom", "xcup", dsp=True).cells
+    assert sum(n for name, n in cells.items() if name.startswith("FD")) == 128 + 2 * 5, cells
+    assert rom_text("rom", [w >> 64 for w in words], 64, "//", "//", 2, spread=True) == rom_text(
+        "rom", [w >> 64 for w in words], 64, "//", "//", 2
+    ), "a narrow one has one"
+
+
+def test_the_parts_of_a_spread_memory_make_up_its_words() -> None:
+    words = [(k * 0x9E3779B97F4A7C15F39CC0605CEDC834) % (1 << 100) for k in range(5)]
+    text = rom_text("rom", words, 100, "//", "//", 2, spread=True)
+    found = re.findall(r"3'd(\d): data_o\[(\d+)\+:(\d+)\] <= (\d+)'h([0-9a-f]+);", text)
+    assert [(int(low), int(bits)) for _, low, bits, _, _ in found] == [(0, 64)] * 5 + [(64, 36)] * 5
+    assert all(bits == said for _, _, bits, said, _ in found)
+    total = [0] * 5
+    for word, low, _, _, digits in found:
+        total[int(word)] |= int(digits, 16) << int(low)
+    assert total == words

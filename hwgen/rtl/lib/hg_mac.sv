@@ -60,15 +60,14 @@ module hg_mac #(
 
   // ---- control: which step runs in this cycle ----
   logic                  busy_q;
+  logic                  idle_q;   // nothing runs, or the last step
   logic [SubWidth-1:0]   sub_q;    // step within its group
   logic [GroupWidth-1:0] group_q;
 
   wire last_sub = sub_q == SubWidth'(Steps - 1);
-  wire last_group = group_q == GroupWidth'(Groups - 1);
-  wire idle = !busy_q || (last_sub && last_group);
-  wire [GroupWidth-1:0] next_group = (rst_i || idle) ? '0 : last_sub ? group_q + 1'b1 : group_q;
+  wire [GroupWidth-1:0] next_group = (rst_i || idle_q) ? '0 : last_sub ? group_q + 1'b1 : group_q;
 
-  assign in_ready_o = credit_i && idle && !rst_i;
+  assign in_ready_o = credit_i && idle_q && !rst_i;
   assign fire_o     = in_valid_i && in_ready_o;
 
   always_ff @(posedge clk_i) begin
@@ -76,7 +75,7 @@ module hg_mac #(
     if (rst_i) begin
       busy_q <= 1'b0;
       sub_q  <= '0;
-    end else if (idle) begin
+    end else if (idle_q) begin
       busy_q <= fire_o;
       sub_q  <= '0;
     end else begin
@@ -87,6 +86,7 @@ module hg_mac #(
   // ---- weights: asked for in the cycle before their step, and multiplied in the cycle after it ----
   if (T == 1) begin : g_one_word
     assign rom_addr_o = '0;
+    assign idle_q = 1'b1;
   end else begin : g_words
     logic [AddrWidth-1:0] next_q;  // 0 while nothing runs, and in the last step
 
@@ -94,19 +94,23 @@ module hg_mac #(
       if (rst_i) next_q <= '0;
       else if (fire_o) next_q <= AddrWidth'(1);
       else if (next_q != '0) next_q <= next_q == AddrWidth'(T - 1) ? '0 : next_q + 1'b1;
+      if (rst_i) idle_q <= 1'b1;
+      else if (fire_o) idle_q <= 1'b0;
+      else if (next_q == AddrWidth'(T - 1)) idle_q <= 1'b1;
     end
     assign rom_addr_o = next_q;
   end
 
   // ---- operands: the lowest slice belongs to the step; the register turns by one slice a step ----
+  // While idle it follows the input whether that is taken or not: a register of so many bits does not wait for fire_o.
   logic [Slices*StepBits-1:0] hold_q;
 
   if (Slices == 1) begin : g_one_slice
-    always_ff @(posedge clk_i) if (fire_o) hold_q <= in_data_i;
+    always_ff @(posedge clk_i) if (T == 1 ? fire_o : idle_q) hold_q <= in_data_i;
   end else begin : g_rotate
     always_ff @(posedge clk_i) begin
-      if (fire_o) hold_q <= in_data_i;
-      else if (busy_q) hold_q <= {hold_q[StepBits-1:0], hold_q[Slices*StepBits-1:StepBits]};
+      if (idle_q) hold_q <= in_data_i;
+      else hold_q <= {hold_q[StepBits-1:0], hold_q[Slices*StepBits-1:StepBits]};
     end
   end
 

@@ -71,13 +71,21 @@ module hg_mac_sparse #(
 
   // ---- control: which step runs in this cycle ----
   logic                 busy_q;
+  logic                 idle_q;  // nothing runs, or the last step
   logic                 side_q;  // firings take turns: one fills its accumulators while those of the other leave
   logic [AddrWidth-1:0] step_q;
 
-  wire last = step_q == AddrWidth'(Cycles - 1);
-  wire idle = !busy_q || last;
+  if (Cycles == 1) begin : g_always_idle
+    assign idle_q = 1'b1;
+  end else begin : g_idle
+    always_ff @(posedge clk_i) begin
+      if (rst_i) idle_q <= 1'b1;
+      else if (fire_o) idle_q <= 1'b0;
+      else if (busy_q && step_q == AddrWidth'(Cycles - 2)) idle_q <= 1'b1;
+    end
+  end
 
-  assign in_ready_o = credit_i && idle && !rst_i;
+  assign in_ready_o = credit_i && idle_q && !rst_i;
   assign fire_o     = in_valid_i && in_ready_o;
 
   always_ff @(posedge clk_i) begin
@@ -85,7 +93,7 @@ module hg_mac_sparse #(
       busy_q <= 1'b0;
       step_q <= '0;
       side_q <= 1'b0;
-    end else if (idle) begin
+    end else if (idle_q) begin
       busy_q <= fire_o;
       step_q <= '0;
       side_q <= side_q ^ fire_o;
@@ -105,8 +113,9 @@ module hg_mac_sparse #(
     else if (ahead_q != '0) ahead_q <= ahead_q == AddrWidth'(Cycles - 1) ? '0 : ahead_q + 1'b1;
   end
 
+  // While idle it follows the input whether that is taken or not: a register of so many bits does not wait for fire_o.
   logic [Ways*Banks*BankDepth*InWidth-1:0] hold_q;
-  always_ff @(posedge clk_i) if (fire_o) hold_q <= in_data_i;
+  always_ff @(posedge clk_i) if (idle_q) hold_q <= in_data_i;
 
   // ---- what travels beside the products: a step ran, it was its firing's first, its last, on which side ----
   wire soon_valid, soon_final;  // a cycle before
@@ -127,7 +136,7 @@ module hg_mac_sparse #(
       .Cycles(Ahead - 1)
   ) u_final (
       .clk_i(clk_i),
-      .x_i  (last),
+      .x_i  (idle_q),
       .y_o  (soon_final)
   );
 

@@ -90,7 +90,8 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
     for key, (words, width) in memories.items():
         title = f"{name}_{key}: {len(words)} words of {width} bits for {name}"
         cycles = 2 if key in ("weights", "bias") else 1
-        text = rom_text(f"{name}_{key}", words, width, emission.banner, title, cycles)
+        spread = key == "weights" and isinstance(stage, net.MacEngine)
+        text = rom_text(f"{name}_{key}", words, width, emission.banner, title, cycles, spread)
         emission.files.add(f"{name}_{key}.sv", text)
     emission.library |= {"hg_credit_fifo"} | (
         {"hg_mac", "hg_dot", "hg_delay"}

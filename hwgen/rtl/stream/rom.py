@@ -7,8 +7,13 @@ from collections.abc import Sequence
 SHALLOW = 64
 """Words that are a LUT or a few a bit, on every family; more can become block RAM."""
 
+SPREAD = 64
+"""Bits of a wide shallow memory that read a register of the address of their own."""
 
-def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: str, cycles: int = 1) -> str:
+
+def rom_text(
+    module: str, words: Sequence[int], width: int, banner: str, title: str, cycles: int = 1, spread: bool = False
+) -> str:
     """Return a memory's module: synchronous read, contents inline.
 
     A read of two cycles has a second register behind the memory, since the output of a block RAM is slow; in a
@@ -21,6 +26,8 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
     width : bits of a word
     banner, title : comment lines
     cycles : from the address to the data, 1 or 2
+    spread : a shallow memory read in two cycles has a register of the address for every `SPREAD` bits: its bits go to
+        multipliers all over the device; with one register they are far from it, and from what they share of its logic
 
     Raises
     ------
@@ -48,6 +55,14 @@ def rom_text(module: str, words: Sequence[int], width: int, banner: str, title: 
         lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
     elif cycles == 1:
         lines += _case("addr_i", "data_o", words, width)
+    elif len(words) <= SHALLOW and spread and width > SPREAD:
+        for copy, low in enumerate(range(0, width, SPREAD)):
+            part = min(SPREAD, width - low)
+            parts = [word >> low & ((1 << part) - 1) for word in words]
+            lines += [f"  logic [{bits - 1}:0] addr{copy}_q;", "  (* keep *)"]
+            lines += [f"  always_ff @(posedge clk_i) addr{copy}_q <= addr_i;", ""]
+            lines += [*_case(f"addr{copy}_q", f"data_o[{low}+:{part}]", parts, part), ""]
+        lines.pop()
     elif len(words) <= SHALLOW:
         lines += [f"  logic [{bits - 1}:0] addr_q;", "  always_ff @(posedge clk_i) addr_q <= addr_i;", ""]
         lines += _case("addr_q", "data_o", words, width)
