@@ -43,7 +43,6 @@ def efficientnet(
     activation: Literal["hard_swish", "relu"] = "hard_swish",
     divisor: Positive = 8,
     dropout: Share = 0.0,
-    batch_norm: bool = False,
     bits: SwishBits = SwishBits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return EfficientNet (Tan and Le, 2019, arXiv:1905.11946), logits out.
@@ -60,10 +59,9 @@ def efficientnet(
     stages : (expansion, kernel, channels, blocks, stride of the first block) of every stage, at phi 0
     head : channels of the last 1×1 convolution, at phi 0
     squeeze : channels between the two layers of squeeze-excite, as a share of the block's input; 0: no squeeze-excite
-    batch_norm : folded into the convolutions, but those of squeeze-excite
     bits : with an integer bit more of activations and sums than elsewhere
     """
-    parts, scale = Parts(bits, batch_norm), width * WIDTH**phi
+    parts, scale = Parts(bits), width * WIDTH**phi
     x = inputs = parts.input(input_shape)
     x = parts.activated(parts.conv(x, divisible(stem * scale, divisor), 3, "stem", stem_stride), "stem", activation)
     for stage, (expansion, kernel, channels, blocks, stride) in enumerate(stages, 1):

@@ -34,7 +34,6 @@ def mobilenet_v1(
     blocks: tuple[tuple[Positive, Positive], ...] = BLOCKS_V1,
     divisor: Positive = 8,
     dropout: Share = 0.0,
-    batch_norm: bool = False,
     bits: Bits = Bits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return MobileNetV1 (Howard et al., 2017, arXiv:1704.04861), logits out.
@@ -46,9 +45,8 @@ def mobilenet_v1(
     ----------
     width : the paper's alpha: every layer's channels are multiplied by it and rounded to multiples of `divisor`
     blocks : (channels, stride) of every block
-    batch_norm : folded into the convolutions
     """
-    parts = Parts(bits, batch_norm)
+    parts = Parts(bits)
     x = inputs = parts.input(input_shape)
     x = parts.relu(parts.conv(x, divisible(stem * width, divisor), 3, "stem", stem_stride), "stem_relu")
     for index, (channels, stride) in enumerate(blocks, 1):
@@ -67,7 +65,6 @@ def mobilenet_v2(
     head: Positive = 1280,
     divisor: Positive = 8,
     dropout: Share = 0.0,
-    batch_norm: bool = False,
     bits: Bits = Bits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381), logits out.
@@ -81,9 +78,8 @@ def mobilenet_v2(
     width : multiplies the channels of stem and stages, rounded to multiples of `divisor`
     stages : (expansion, channels, blocks, stride of the first block) of every stage
     head : channels of the last 1×1 convolution; a width below 1 does not make it narrower
-    batch_norm : folded into the convolutions
     """
-    parts = Parts(bits, batch_norm)
+    parts = Parts(bits)
     x = inputs = parts.input(input_shape)
     x = parts.relu(parts.conv(x, divisible(stem * width, divisor), 3, "stem", stem_stride), "stem_relu")
     for stage, (expansion, channels, blocks, stride) in enumerate(stages, 1):

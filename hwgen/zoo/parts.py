@@ -67,15 +67,12 @@ class Parts:
     Parameters
     ----------
     bits : Bits
-    batch_norm : bool
-        Convolutions with a batch norm while training, folded into their kernels (`QConv2DBatchnorm`).
     """
 
-    def __init__(self, bits: Bits, batch_norm: bool = False) -> None:
+    def __init__(self, bits: Bits) -> None:
         from hwgen.train.env import import_keras
 
         self._keras = import_keras()
-        self._bits, self._batch_norm = bits, batch_norm
         self._weight = f"quantized_bits({bits.weight},{bits.weight_integer},alpha=1)"
         self._depthwise = f"quantized_bits({bits.weight},{bits.depthwise_integer},alpha=1)"
         self._bias = f"quantized_bits({bits.bias},{bits.bias_integer},alpha=1)"
@@ -101,20 +98,18 @@ class Parts:
 
     def conv(self, x: Tensor, filters: int, kernel: int, name: str, stride: int = 1) -> Tensor:
         """A convolution, padding ``same``; its result is not rounded yet."""
-        import qkeras
+        from qkeras import QConv2D
 
-        kind = qkeras.QConv2DBatchnorm if self._batch_norm else qkeras.QConv2D
         more = {"kernel_quantizer": self._weight, "bias_quantizer": self._bias, "kernel_initializer": "he_normal"}
-        return kind(filters, kernel, strides=stride, padding="same", name=name, **more)(x)
+        return QConv2D(filters, kernel, strides=stride, padding="same", name=name, **more)(x)
 
     def depthwise(self, x: Tensor, kernel: int, name: str, stride: int = 1) -> Tensor:
         """A filter for each channel, padding ``same``; its result is not rounded yet."""
-        import qkeras
+        from qkeras import QDepthwiseConv2D
 
-        kind = qkeras.QDepthwiseConv2DBatchnorm if self._batch_norm else qkeras.QDepthwiseConv2D
         start = self._keras.initializers.RandomNormal(stddev=1.2 / kernel)
         more = {"depthwise_quantizer": self._depthwise, "bias_quantizer": self._bias, "depthwise_initializer": start}
-        return kind(kernel, strides=stride, padding="same", name=name, **more)(x)
+        return QDepthwiseConv2D(kernel, strides=stride, padding="same", name=name, **more)(x)
 
     def head(self, x: Tensor, outputs: int | None, dropout: float = 0.0, activation: str = "relu") -> Tensor:
         """The mean of all places and a dense layer: logits."""
@@ -164,9 +159,8 @@ class Parts:
         layers = self._keras.layers
         gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
         gate = self._act(gate, self._relu if activation == "relu" else self._swish, f"{name}_mean_q")
-        plain = Parts(self._bits)
-        gate = self.relu(plain.conv(gate, squeezed, 1, f"{name}_reduce"), f"{name}_reduce_relu")
-        gate = self.rounded(plain.conv(gate, int(x.shape[-1]), 1, f"{name}_expand"), f"{name}_expand_q")
+        gate = self.relu(self.conv(gate, squeezed, 1, f"{name}_reduce"), f"{name}_reduce_relu")
+        gate = self.rounded(self.conv(gate, int(x.shape[-1]), 1, f"{name}_expand"), f"{name}_expand_q")
         gate = layers.Activation("hard_sigmoid", name=f"{name}_gate")(gate)
         gate = self._act(gate, self._gate, f"{name}_gate_q")
         y = layers.Multiply(name=f"{name}_scale")([x, gate])

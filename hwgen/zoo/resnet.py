@@ -24,7 +24,6 @@ def resnet(
     width: Width = 1.0,
     divisor: Positive = 8,
     dropout: Share = 0.0,
-    batch_norm: bool = False,
     bits: Bits = Bits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return a residual network for small pictures (He et al., 2015, arXiv:1512.03385, section 4.2), logits out.
@@ -37,13 +36,12 @@ def resnet(
     ----------
     depth : 8, 14, 20, 26, … 6 n + 2
     width : multiplies all channels, rounded to multiples of `divisor`
-    batch_norm : folded into the convolutions
     """
     if depth % 6 != 2:
         low = depth - (depth - 2) % 6
         expected = f"{low} or {low + 6}: 6 n + 2"
         raise ModelError("no such residual network", where="model.args.depth", found=str(depth), expected=expected)
-    parts, blocks = Parts(bits, batch_norm), (depth - 2) // 6
+    parts, blocks = Parts(bits), (depth - 2) // 6
     x = inputs = parts.input(input_shape)
     x = parts.relu(parts.conv(x, divisible(CHANNELS[0] * width, divisor), 3, "stem"), "stem_relu")
     for stage, channels in enumerate(CHANNELS, 1):

@@ -26,7 +26,6 @@ def squeezenet(
     pool: Annotated[int, Field(ge=2, le=3)] = 3,
     divisor: Positive = 8,
     dropout: Share = 0.0,
-    batch_norm: bool = False,
     bits: Bits = Bits(),  # noqa: B008 - frozen
 ) -> keras.Model:
     """Return SqueezeNet (Iandola et al., 2016, arXiv:1602.07360), logits out.
@@ -40,9 +39,8 @@ def squeezenet(
     width : multiplies all channels, rounded to multiples of `divisor`
     fires : (channels squeezed to, channels of each expansion) of every fire module; null: a maximum pool
     pool : size of all maximum pools; their stride is 2
-    batch_norm : folded into the convolutions
     """
-    parts = Parts(bits, batch_norm)
+    parts = Parts(bits)
     x = inputs = parts.input(input_shape)
     x = parts.relu(parts.conv(x, divisible(stem * width, divisor), stem_kernel, "stem", stem_stride), "stem_relu")
     x = parts.max_pool(x, pool, "pool")

@@ -150,16 +150,6 @@ def test_efficientnet_in_rtl(tmp_path: Path) -> None:
     assert len(held) == 3 and min(held) >= 16, "all 16 pixels of a picture, at least"
 
 
-def test_folded_batch_norms_are_exact() -> None:
-    bits, stages = zoo.Bits(**SMALL), ((1, 4, 1, 1), (2, 4, 2, 1))
-    model = zoo.mobilenet_v2(GREY, 3, stem=4, stages=stages, head=6, divisor=2, bits=bits, batch_norm=True)
-    set_random_weights(model, 7)
-    kinds = {type(layer).__name__ for layer in model.layers if "Conv" in type(layer).__name__}
-    assert kinds == {"QConv2DBatchnorm", "QDepthwiseConv2DBatchnorm"}
-    graph = check_exact(model, make_spec("folded", input="ufixed<5,0>", io_type="io_stream"), frames=50)
-    assert not any(isinstance(node, ir.Scale) and node.name != "mean" for node in graph.nodes)
-
-
 def test_hard_functions_for_every_value() -> None:
     """Tables against Keras in float64 at every value of a grid on which many results are ties."""
     layers = libraries().layers
