@@ -43,7 +43,14 @@ def spec_slice(spec: ModelSpec, key: str) -> Any:
         plain = [v.model_dump(mode="json", exclude={"line"}) if isinstance(v, BaseModel) else v for v in plain]
     if key in ("train", "compress") and isinstance(plain, dict):
         plain = {k: v for k, v in plain.items() if k != "weights"}
-    return plain
+    if key == "train" and isinstance(plain, dict):
+        plain["metric"] = _in_order(plain["metric"])
+    return _in_order(plain) if key == "train.metric" else plain
+
+
+def _in_order(metric: Any) -> Any:
+    """Return metrics by output as pairs: their order says which one judges."""
+    return list(metric.items()) if isinstance(metric, dict) else metric
 
 
 def input_digest(spec: ModelSpec, key: str) -> str | None:

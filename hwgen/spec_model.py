@@ -51,6 +51,10 @@ class DataSection(Section):
     offset: float = 0.0
 
 
+OfOutputs = Annotated[dict[str, str], Field(min_length=1)]
+"""A word for each output of the network, by its name."""
+
+
 class TrainSection(Section):
     """Quantization-aware training."""
 
@@ -60,8 +64,13 @@ class TrainSection(Section):
     optimizer: str = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     seed: Annotated[int, Field(ge=0)] = 0
-    loss: str = "auto"
-    metric: str = "auto"
+    loss: str | OfOutputs = Field(default="auto", description="of all outputs, or by the name of the output")
+    loss_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="of several outputs: a factor of the loss by name; default: 1"
+    )
+    metric: str | OfOutputs = Field(
+        default="auto", description="of all outputs (their mean), or by name: the first one judges, all are reported"
+    )
     weights: str | None = Field(default=None, description="a .keras file used instead of training, if it is there")
 
 

@@ -76,7 +76,7 @@ def train(context: Context) -> None:
     from hwgen.train.compress.pruning import targets_of
     from hwgen.train.compress.rank_plan import check_ranks
     from hwgen.train.fit import train_model
-    from hwgen.train.metrics import metric_name
+    from hwgen.train.outputs import judged_by
     from hwgen.train.robustness import check_robustness
     from hwgen.train.store import save_model
 
@@ -94,10 +94,11 @@ def train(context: Context) -> None:
     save_model(result.model, context.folder / "train" / "model.keras")
     report = {
         "version": 1,
-        "metric": metric_name(spec.train.metric, data.integer_labels) if data else None,
+        "metric": judged_by(spec, data) if data else None,
         "source": result.source,
         "float": result.float_metric,
         "quantized": result.quantized_metric,
+        "others": result.others,
         "data": data.describe() if data else None,
         "history": result.history,
     }
@@ -160,8 +161,19 @@ def compress(context: Context) -> None:
             "unmet": result.unmet,
             "remarks": result.remarks,
         }
+        report["others"] = _others(context, result.model)
     context.write_json("reports/compress.json", report)
     _robustness(context)
+
+
+def _others(context: Context, model: Any) -> dict[str, float]:
+    """Return the metrics of the outputs that `train.metric` names after the first."""
+    from hwgen.train.loop import evaluate_all
+    from hwgen.train.outputs import other_metrics
+
+    if context.data is None or not other_metrics(context.spec):
+        return {}
+    return evaluate_all(context.spec, context.data, model).others
 
 
 def _robustness(context: Context) -> None:
@@ -186,8 +198,9 @@ def lower(context: Context) -> None:
     from hwgen.ir.vectors import make_vectors, save_vectors
     from hwgen.lower import check_model, firmware, lower_model
     from hwgen.lower.reference import QKerasReference
-    from hwgen.report.score import graph_score, weight_counts
+    from hwgen.report.score import graph_scores, weight_counts
     from hwgen.sim.compare import pair_row
+    from hwgen.train.outputs import output_names
     from hwgen.train.store import load_model
 
     spec, folder, data = context.spec, context.folder, context.data
@@ -214,9 +227,11 @@ def lower(context: Context) -> None:
     except ToolMissing as error:
         context.complete, context.missing = False, error
     context.write_json("reports/pairs.json", {"version": 1, "pairs": pairs})
+    scores = graph_scores(spec, data, graph, expected["test"], output_names(model)) if data else None
     report = {
         "version": 1,
-        "integer": graph_score(spec, data, graph, expected["test"]) if data else None,
+        "integer": scores.score if scores else None,
+        "others": scores.others if scores else {},
         "weights": weight_counts(graph),
         "notes": lowered.notes,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ErrorList, HwgenError, OutputError
+from hwgen.report.figures import PERCENT
 from hwgen.report.robustness import read_robustness
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Column:
     disturbed: tuple[dict[str, Any], ...] = ()
     cost: tuple[dict[str, Any], ...] = ()
     error: str | None = field(default=None, compare=False)
+    others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    """Outputs with a metric of their own: the metric and its value."""
 
     @property
     def known(self) -> bool:
@@ -76,7 +79,7 @@ class Column:
     @property
     def percent(self) -> bool:
         """Whether the metric reads in per cent."""
-        return self.metric in ("accuracy", "auc")
+        return self.metric in (*PERCENT, "auc")
 
 
 def column_of(result: BuildResult) -> Column:
@@ -109,6 +112,10 @@ def column_of(result: BuildResult) -> Column:
             for t in report.cost
             if t.status == "DONE" and t.kind != "predicted"
         ),
+        others={
+            other["output"]: (other["metric"], other["integer"] if other["rtl"] is None else other["rtl"])
+            for other in report.others
+        },
     )
 
 

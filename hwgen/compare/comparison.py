@@ -146,6 +146,7 @@ class Comparison:
                 "improvement": self.improvement(c),
                 "disturbed": list(c.disturbed),
                 "cost": list(c.cost),
+                "others": {name: {"metric": metric, "value": value} for name, (metric, value) in c.others.items()},
             }
             for c in self.columns
         ]

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,8 @@ class Samples:
 
     def _scored(self, network: Network) -> dict[str, Any]:
         from hwgen.train.loop import threshold_of
-        from hwgen.train.metrics import evaluate_outputs, metric_name
+        from hwgen.train.data.types import map_arrays
+        from hwgen.train.outputs import output_names, score_outputs
 
         if self._data is None:
             raise ModelError("there is no data to judge it by")
@@ -135,19 +137,19 @@ class Samples:
             outputs.append(network.get())
         frames = len(outputs)
         arrays = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-        name = metric_name(self._spec.train.metric, self._data.integer_labels)
-        targets = self._data.y_test
-        if len(arrays) > 1:
-            scores = [evaluate_outputs(name, o, y[:frames]) for o, y in zip(arrays, targets, strict=True)]
-        else:
-            inputs = self._data.xs_test[0][:frames] if len(self._test) == 1 else None
-            threshold = threshold_of(self._model)
-            scores = [evaluate_outputs(name, arrays[0], targets[:frames], inputs=inputs, threshold=threshold)]
-        if not np.isfinite(scores).all():
+        names = output_names(self._model)
+        score = score_outputs(
+            self._spec,
+            replace(self._data, y_test=map_arrays(lambda y: y[:frames], self._data.y_test)),
+            dict(zip(names, arrays, strict=True)),
+            inputs=self._data.xs_test[0][:frames] if len(self._test) == 1 else None,
+            thresholds={names[0]: threshold_of(self._model)} if len(names) == 1 else None,
+        ).score
+        if not np.isfinite(score):
             raise ModelError("its outputs are no numbers")
         total = len(self._test[0])
         note = {} if frames == total else {"note": f"the score is of the first {frames:,} of {total:,} test samples"}
-        return {"score": float(np.mean(scores)), "frames": frames, **note}
+        return {"score": score, "frames": frames, **note}
 
 
 def on_gpu(twin: keras.Model, frame: list[Array], device: str | None = None) -> dict[str, Any]:

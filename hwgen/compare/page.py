@@ -18,6 +18,7 @@ from hwgen.compare.comparison import Comparison, metric_title
 from hwgen.errors import OutputError
 from hwgen.files import write_if_changed
 from hwgen.report import svg
+from hwgen.report.figures import PERCENT, metric_word
 from hwgen.report.page import STATUS, breakable
 from hwgen.report.robustness import severity_text
 from hwgen.train.metrics import HIGHER_IS_BETTER
@@ -129,17 +130,17 @@ def _bars(found: Comparison) -> list[dict[str, Any]]:
 def _scatter(found: Comparison) -> Any:
     """Return accuracy against latency, of the builds with the first known metric; None without two of them."""
     metric = next((c.metric for c in found.columns if c.metric), None)
-    points, percent = [], metric in ("accuracy", "auc")
+    points, percent = [], metric in (*PERCENT, "auc")
     for k, column in enumerate(found.columns):
         time, value = column.figures["latency_us"], column.figures["accuracy"]
         if column.metric != metric or time is None or value is None:
             continue
-        text = f"{words.figure(column, 'latency_us')} µs, {metric} {words.score(value, column)}"
+        text = f"{words.figure(column, 'latency_us')} µs, {metric_word(metric)} {words.score(value, column)}"
         points.append(pic.Point(k, found.titles[k], time, 100 * value if percent else value, text))
     if len(points) < 2:
         return None
     unit = ", %" if percent else "" if HIGHER_IS_BETTER.get(metric or "", True) else " (less is better)"
-    return pic.scatter(points, ("latency, µs", f"{metric}{unit}"), _plain, 100 if percent else None)
+    return pic.scatter(points, ("latency, µs", f"{metric_word(metric)}{unit}"), _plain, 100 if percent else None)
 
 
 def _plain(value: float) -> str:

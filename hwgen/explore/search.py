@@ -126,7 +126,8 @@ def _write_trial(plan: Plan, folder: Path, store: Store, number: int) -> None:
 def _objectives(plan: Plan) -> dict[str, str]:
     """Return the objectives; loads the data, so that bad data is one message and the metric is known."""
     from hwgen.train.data import load_data
-    from hwgen.train.metrics import HIGHER_IS_BETTER, metric_name
+    from hwgen.train.metrics import HIGHER_IS_BETTER
+    from hwgen.train.outputs import judged_by
 
     with tempfile.TemporaryDirectory() as scratch, quiet(Path(scratch) / "log"):
         data = load_data(plan.model)
@@ -137,7 +138,7 @@ def _objectives(plan: Plan) -> dict[str, str]:
                 "accuracy cannot be measured: the base has no data", where=where, expected="data: in the base"
             )
         return plan.objectives
-    metric = metric_name(plan.model.train.metric, data.integer_labels)
+    metric = judged_by(plan.model, data)
     best = "max" if HIGHER_IS_BETTER.get(metric, True) else "min"
     said = plan.objectives.get("accuracy", best)
     if said != best:

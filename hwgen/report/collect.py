@@ -93,6 +93,8 @@ class Report:
     stages: dict[str, float | None]
     cost: tuple[CostTable, ...] = ()
     robustness: dict[str, Any] | None = None
+    others: tuple[dict[str, Any], ...] = ()
+    """Outputs with a metric of their own beside the one that judges: ``output``, ``metric``, and as `accuracy`."""
 
     @property
     def exit_status(self) -> int:
@@ -134,9 +136,8 @@ def collect(
         "compressed": compressed.get("compressed"),
         "integer": lowered.get("integer"),
     }
-    accuracy["rtl"] = (
-        accuracy["integer"] if _whole_test(next(p for p in pairs if p.b == "rtl"), data.get("test")) else None
-    )
+    in_rtl = _whole_test(next(p for p in pairs if p.b == "rtl"), data.get("test"))
+    accuracy["rtl"] = accuracy["integer"] if in_rtl else None
     requirements = tuple(_requirements(spec, accuracy, latency, interval))
     cost = _cost(folder, prediction, "cost" in stages or bool(missing))
     status, reason = _status(evidence, missing, requirements, last, _asked(spec, cost), compressed.get("unmet"))
@@ -170,7 +171,31 @@ def collect(
         stages=dict(stages),
         cost=cost,
         robustness=read_robustness(folder) if spec.verify.robustness is not None else None,
+        others=_others(spec, trained, compressed, lowered, in_rtl),
     )
+
+
+def _others(
+    spec: ModelSpec, trained: dict[str, Any], compressed: dict[str, Any], lowered: dict[str, Any], in_rtl: bool
+) -> tuple[dict[str, Any], ...]:
+    """Return the metrics of the outputs that `train.metric` names after the first."""
+    said = spec.train.metric
+    rows = []
+    for name, metric in list(said.items())[1:] if isinstance(said, dict) and trained.get("metric") else []:
+        known = trained.get("others") or {}
+        integer = (lowered.get("others") or {}).get(name)
+        rows.append(
+            {
+                "output": name,
+                "metric": metric,
+                "float": (known.get("float") or {}).get(name),
+                "quantized": (known.get("quantized") or {}).get(name),
+                "compressed": (compressed.get("others") or {}).get(name),
+                "integer": integer,
+                "rtl": integer if in_rtl else None,
+            }
+        )
+    return tuple(rows)
 
 
 def _cost(folder: Path, prediction: Mapping[str, Any], ran: bool) -> tuple[CostTable, ...]:

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from hwgen.files import FileSet, json_bytes
 from hwgen.report import svg
 from hwgen.report.collect import Report
+from hwgen.report.figures import metric_change, metric_text, metric_title, metric_word
 from hwgen.report.page_data import page_data
 
 PAGE, DATA = "report.html", "report.json"
@@ -126,17 +127,15 @@ def share(value: float | None, digits: int = 1) -> str:
 
 
 def score(value: float | None, metric: str | None) -> str:
-    """Return a metric: an accuracy in per cent, everything else as it is."""
-    if value is None:
-        return "–"
-    return f"{100 * value:.2f} %" if metric == "accuracy" else f"{value:.5g}"
+    """Return a metric: an accuracy or mAP in per cent, everything else as it is."""
+    return metric_text(value, metric)
 
 
 def change(value: float, before: float, metric: str | None) -> str:
-    """Return how a metric moved: an accuracy in points of a per cent."""
+    """Return how a metric moved: an accuracy or mAP in points of a per cent."""
     if value == before:
         return "0"
-    return f"{100 * (value - before):+.2f}" if metric == "accuracy" else f"{value - before:+.4g}"
+    return metric_change(value, before, metric)
 
 
 def time_of(cycles: float | None, clock_period_ns: float) -> str:
@@ -188,6 +187,8 @@ FILTERS = {
     "n": number,
     "share": share,
     "score": score,
+    "title_of": metric_title,
+    "word": metric_word,
     "change": change,
     "time": time_of,
     "rate": rate,

@@ -69,6 +69,7 @@ def page_data(report: Report, folder: Path) -> dict[str, Any]:
             "metric": report.metric,
             "test_frames": report.test_frames,
             "rows": [{"stage": k, "what": what, "value": report.accuracy.get(k)} for k, what in STAGES.items()],
+            "others": list(report.others),
             "reason": None if report.metric else "the model has no data set, or has not been trained yet",
         },
         "robustness": robustness_data(report.robustness),

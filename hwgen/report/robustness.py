@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwgen.report.figures import PERCENT, metric_word
+
 COLUMNS = ("before", "after")
 
 
@@ -27,8 +29,12 @@ def robustness_block(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:
         return []
     columns = [c for c in COLUMNS if c in found["clean"]]
-    title = f"Robustness ({found['metric']})"
-    heads = {"before": "before compression", "after": "after"} if len(columns) > 1 else {"before": found["metric"]}
+    title = f"Robustness ({metric_word(found['metric'])})"
+    heads = (
+        {"before": "before compression", "after": "after"}
+        if len(columns) > 1
+        else {"before": metric_word(found["metric"])}
+    )
     cells = [(title, "severity", *(heads[c] for c in columns))]
     for name, rows in [("clean", [found["clean"]]), *grouped(found["rows"])]:
         severities = " / ".join(severity_text(row["severity"]) for row in rows if "severity" in row)
@@ -66,5 +72,5 @@ def severity_text(severity: Any) -> str:
 
 
 def _scores(metric: str, values: Sequence[float | None]) -> str:
-    known = ["–" if v is None else f"{100 * v:.1f}" if metric == "accuracy" else f"{v:.4g}" for v in values]
-    return " / ".join(known) + (" %" if metric == "accuracy" else "")
+    known = ["–" if v is None else f"{100 * v:.1f}" if metric in PERCENT else f"{v:.4g}" for v in values]
+    return " / ".join(known) + (" %" if metric in PERCENT else "")

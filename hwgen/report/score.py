@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hwgen.ir import nodes as ir
 if TYPE_CHECKING:
     from hwgen.spec import ModelSpec
     from hwgen.train.data import DataSet
+    from hwgen.train.outputs import Scores
 
 
 WEIGHTED = (ir.Dense, ir.Conv, ir.DepthwiseConv)
@@ -20,31 +22,35 @@ WEIGHTED = (ir.Dense, ir.Conv, ir.DepthwiseConv)
 
 
 def graph_score(spec: ModelSpec, data: DataSet, graph: Graph, outputs: dict[str, IntArray]) -> float:
-    """Return the metric of integer outputs on the test set.
+    """Return the metric of integer outputs on the test set; see `graph_scores`."""
+    return graph_scores(spec, data, graph, outputs).score
+
+
+def graph_scores(
+    spec: ModelSpec,
+    data: DataSet,
+    graph: Graph,
+    outputs: dict[str, IntArray],
+    names: Sequence[str] | None = None,
+) -> Scores:
+    """Return the metrics of integer outputs on the test set.
 
     Parameters
     ----------
-    outputs : {output name: integers (frames, \\*shape)}
+    outputs : {output of the graph: integers (frames, \\*shape)}
+    names : what the network calls its outputs, in the graph's order; default: as the graph does
     """
-    from hwgen.train.data.types import as_tuple
-    from hwgen.train.metrics import evaluate_outputs, metric_name
+    from hwgen.train.outputs import score_outputs
 
-    metric = metric_name(spec.train.metric, data.integer_labels)
-    targets = as_tuple(data.y_test)
-    scores = []
-    for node, target in zip(graph.outputs, targets, strict=True):
-        fmt = graph.types[node.name].fmt
-        scores.append(
-            evaluate_outputs(
-                metric,
-                fmt.to_float(outputs[node.name]),
-                target,
-                inputs=data.xs_test[0] if len(targets) == 1 and len(data.xs_test) == 1 else None,
-                is_class=isinstance(graph.by_name[node.inputs[0]], ir.ArgMax),
-                threshold=_threshold(graph, node),
-            )
-        )
-    return float(np.mean(scores))
+    named = dict(zip(names or [node.name for node in graph.outputs], graph.outputs, strict=True))
+    return score_outputs(
+        spec,
+        data,
+        {name: graph.types[node.name].fmt.to_float(outputs[node.name]) for name, node in named.items()},
+        inputs=data.xs_test[0] if len(data.xs_test) == 1 else None,
+        is_class={name: isinstance(graph.by_name[node.inputs[0]], ir.ArgMax) for name, node in named.items()},
+        thresholds={name: _threshold(graph, node) for name, node in named.items()},
+    )
 
 
 def _threshold(graph: Graph, node: ir.Output) -> float:

@@ -6,6 +6,7 @@ import hwgen
 from hwgen.report.collect import SETS, Pair, Report, Timing
 from hwgen.report.cost_block import cost_block
 from hwgen.report.failure import failure
+from hwgen.report.figures import metric_text, metric_title
 from hwgen.report.robustness import robustness_block
 
 
@@ -49,19 +50,18 @@ def _accuracy(report: Report) -> list[str]:
         ("integer", "integer"),
         ("RTL", "rtl"),
     ]
-    title = f" {report.metric.capitalize()} ({report.test_frames:,} test)"
-    width = max(22, len(title) + 2)
+    title = f" {metric_title(report.metric)} ({report.test_frames:,} test)"
+    names = [f" {metric_title(other['metric'])} of {other['output']}" for other in report.others]
+    width = max(22, *(len(name) + 2 for name in (title, *names)))
     head, row = f"{title:<{width}}", " " * width
     for label, key in columns:
         head += f"{label:<11}"
-        row += f"{_score(report.metric, report.accuracy[key]):<11}"
-    return [head.rstrip(), row.rstrip()]
-
-
-def _score(metric: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.4g}"
+        row += f"{metric_text(report.accuracy[key], report.metric, digits=1, figures=4):<11}"
+    lines = [head.rstrip(), row.rstrip()]
+    for name, other in zip(names, report.others, strict=True):
+        cells = [metric_text(other[key], other["metric"], digits=1, figures=4) for _, key in columns]
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:<11}" for cell in cells).rstrip())
+    return lines
 
 
 def _agreement(report: Report) -> list[str]:

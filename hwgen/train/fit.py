@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError
 from hwgen.train.data import DataSet
-from hwgen.train.loop import History, Progress, evaluate, make_task, run, silent, targets_of
+from hwgen.train.loop import History, Progress, evaluate_all, make_task, run, silent, targets_of
+from hwgen.train.outputs import Scores, check_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +27,8 @@ class TrainResult:
     history: dict[str, History] = field(default_factory=dict)
     source: str = "trained"
     """``trained``, ``weights`` (from `train.weights`) or ``file`` (brought)."""
+    others: dict[str, dict[str, float]] = field(default_factory=dict)
+    """``float`` and ``quantized``: the metrics of the outputs that `train.metric` names after the first."""
 
 
 def train_model(
@@ -51,10 +54,11 @@ def train_model(
         If weights, data, loss or metric do not fit the model.
     """
     if data is not None:
+        check_outputs(spec, data, model)
         targets_of(spec, data, model)  # before anything is trained, or measured on a brought network
     if spec.model.file:
-        metric = evaluate(spec, data, model) if data else None
-        return TrainResult(model, None, metric, source="file")
+        found = evaluate_all(spec, data, model) if data else None
+        return TrainResult(model, None, found.score if found else None, source="file", others=_others(quantized=found))
     weights = spec.base_dir / spec.train.weights if spec.train.weights else None
     if weights and weights.exists() and not retrain:
         return _from_weights(spec, data, model, weights)
@@ -67,13 +71,14 @@ def train_model(
     if weights and retrain:
         from hwgen.train.store import save_model
 
-        save_model(model, weights, {"float_metric": result.float_metric, "quantized_metric": result.quantized_metric})
+        notes = {"float_metric": result.float_metric, "quantized_metric": result.quantized_metric}
+        save_model(model, weights, notes | ({"others": result.others} if result.others else {}))
     return result
 
 
 def _train(spec: ModelSpec, data: DataSet, model: keras.Model, progress: Progress) -> TrainResult:
     history: dict[str, History] = {}
-    float_metric = None
+    before: Scores | None = None
     if spec.train.float_epochs:
         from hwgen.train.twin import float_twin
 
@@ -82,11 +87,13 @@ def _train(spec: ModelSpec, data: DataSet, model: keras.Model, progress: Progres
         history["float"] = run(
             spec, twin, task, epochs=spec.train.float_epochs, message="float epoch", progress=progress
         )
-        float_metric = evaluate(spec, data, twin, on_grid=False)
+        before = evaluate_all(spec, data, twin, on_grid=False)
         model.set_weights(twin.get_weights())
     task = make_task(spec, data, model)
     history["quantized"] = run(spec, model, task, epochs=spec.train.epochs, message="epoch", progress=progress)
-    return TrainResult(model, float_metric, evaluate(spec, data, model), history)
+    found = evaluate_all(spec, data, model)
+    others = _others(float=before, quantized=found)
+    return TrainResult(model, before.score if before else None, found.score, history, others=others)
 
 
 def _from_weights(spec: ModelSpec, data: DataSet | None, model: keras.Model, path: Path) -> TrainResult:
@@ -96,8 +103,17 @@ def _from_weights(spec: ModelSpec, data: DataSet | None, model: keras.Model, pat
     copy_weights(spec, model, path, "train.weights")
     notes: dict[str, Any] = read_notes(path)
     float_metric = notes.get("float_metric")
-    quantized = evaluate(spec, data, model) if data else None
-    return TrainResult(model, float_metric if isinstance(float_metric, float) else None, quantized, source="weights")
+    found = evaluate_all(spec, data, model) if data else None
+    others = _others(quantized=found)
+    known = (notes.get("others") or {}).get("float")
+    if others and known:
+        others["float"] = {name: float(known[name]) for name in others["quantized"] if name in known}
+    float_metric = float_metric if isinstance(float_metric, float) else None
+    return TrainResult(model, float_metric, found.score if found else None, source="weights", others=others)
+
+
+def _others(**scores: Scores | None) -> dict[str, dict[str, float]]:
+    return {stage: found.others for stage, found in scores.items() if found is not None and found.others}
 
 
 def copy_weights(spec: ModelSpec, model: keras.Model, path: Path, key: str) -> None:

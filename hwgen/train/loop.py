@@ -15,7 +15,8 @@ from hwgen.train.data import Array, DataSet
 from hwgen.train.data.load import check_targets
 from hwgen.train.data.types import map_arrays
 from hwgen.train.env import import_keras, seed_everything
-from hwgen.train.metrics import evaluate_outputs, is_reconstruction, metric_name
+from hwgen.train.metrics import is_reconstruction
+from hwgen.train.outputs import Scores, judged_by, loss_weights, of_output, output_names, score_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +51,7 @@ class Task:
     metric: str
     threshold: float
     loss_weights: list[float] | None = None
+    """A weight an output; None: all 1."""
 
     @property
     def samples(self) -> int:
@@ -74,8 +76,9 @@ def make_task(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bo
         tuple(x[validation] for x in xs),
         map_arrays(lambda y: y[validation], targets),
         make_loss(spec, model, targets),
-        metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric"),
+        judged_by(spec, data, f"{spec.line_of('train.metric')}: train.metric"),
         threshold_of(model),
+        loss_weights(spec, model),
     )
 
 
@@ -148,14 +151,18 @@ def run(
 
 def evaluate(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bool = True) -> float:
     """Return the model's metric on the whole test part."""
+    return evaluate_all(spec, data, model, on_grid=on_grid).score
+
+
+def evaluate_all(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid: bool = True) -> Scores:
+    """Return the model's metrics on the whole test part, of every output that `train.metric` names."""
     xs = grid_inputs(spec, model, data.xs_test) if on_grid else data.xs_test
     outputs = model.predict(list(xs) if len(xs) > 1 else xs[0], batch_size=evaluation_batch(model), verbose=0)
-    name = metric_name(spec.train.metric, data.integer_labels, f"{spec.line_of('train.metric')}: train.metric")
-    if isinstance(outputs, list | tuple):
-        return float(np.mean([evaluate_outputs(name, o, y) for o, y in zip(outputs, data.y_test, strict=True)]))
-    return evaluate_outputs(
-        name, outputs, data.y_test, inputs=data.xs_test[0] if len(xs) == 1 else None, threshold=threshold_of(model)
-    )
+    names = output_names(model)
+    named = dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
+    inputs = data.xs_test[0] if len(xs) == 1 else None
+    thresholds = {names[0]: threshold_of(model)} if len(names) == 1 else None
+    return score_outputs(spec, data, named, inputs=inputs, thresholds=thresholds)
 
 
 def evaluation_batch(model: keras.Model) -> int:
@@ -210,7 +217,7 @@ def make_loss(spec: ModelSpec, model: keras.Model, targets: Any) -> Any:
 def _one_loss(spec: ModelSpec, model: keras.Model, targets: Array, output: Any) -> Any:
     keras = import_keras()
     logits = ends_in(model) is None
-    name = spec.train.loss
+    name = of_output(spec.train.loss, output._keras_history.operation.name)
     size = int(np.prod(output.shape[1:]))
     if name == "auto":
         integers = np.issubdtype(targets.dtype, np.integer)
@@ -223,11 +230,15 @@ def _one_loss(spec: ModelSpec, model: keras.Model, targets: Array, output: Any) 
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
     if name == "categorical_crossentropy":
         return keras.losses.CategoricalCrossentropy(from_logits=logits)
+    if name == "detection":
+        from hwgen.train.detection_loss import detection_loss
+
+        return detection_loss
     try:
         return keras.losses.get(name)
     except (ValueError, TypeError) as error:
         where = f"{spec.line_of('train.loss')}: train.loss"
-        expected = "auto, mse, mae, huber, binary_crossentropy, sparse_categorical_crossentropy, ..."
+        expected = "auto, mse, mae, huber, binary_crossentropy, sparse_categorical_crossentropy, detection, ..."
         raise SpecError("no such loss in Keras", where=where, found=name, expected=expected) from error
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from hwgen.errors import SpecError
 from hwgen.train.data.types import Array
+from hwgen.train.detection import mean_average_precision
 
-HIGHER_IS_BETTER = {"accuracy": True, "auc": True, "mse": False, "mae": False}
+HIGHER_IS_BETTER = {"accuracy": True, "auc": True, "map": True, "mse": False, "mae": False}
 """The metrics by name."""
 
 
@@ -47,7 +48,7 @@ def evaluate_outputs(
         (samples, ...): logits or probabilities; monotonic scalings (integers instead of values) do not matter for
         accuracy and auc.
     targets : Array
-        Class labels, or float targets.
+        Class labels, float targets, or target grids of detections (``map``).
     inputs : Array, optional
         The samples: with ``auc`` and outputs of their shape, the score is the reconstruction error (autoencoder).
     is_class : bool
@@ -58,6 +59,7 @@ def evaluate_outputs(
     table: dict[str, Callable[[], float]] = {
         "accuracy": lambda: float(np.mean(_classes(outputs, is_class, threshold) == targets)),
         "auc": lambda: _auc(outputs, targets, inputs),
+        "map": lambda: mean_average_precision(outputs, targets),
         "mse": lambda: float(np.mean(_difference(outputs, targets) ** 2)),
         "mae": lambda: float(np.mean(np.abs(_difference(outputs, targets)))),
     }

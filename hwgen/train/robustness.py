@@ -13,7 +13,7 @@ from hwgen.train.data.shifted import load_shifted
 from hwgen.train.data.types import map_arrays
 from hwgen.train.disturb import Reference, disturb, is_picture
 from hwgen.train.loop import Progress, evaluate, silent
-from hwgen.train.metrics import metric_name
+from hwgen.train.outputs import judged_by
 
 if TYPE_CHECKING:
     import keras
@@ -60,7 +60,7 @@ def measure_robustness(
         rows.append({"name": name, "severity": severity, **scores(variant)})
     return {
         "version": 1,
-        "metric": metric_name(spec.train.metric, data.integer_labels),
+        "metric": judged_by(spec, data),
         "seed": plan.seed,
         "frames": len(used.xs_test[0]),
         "clean": clean,

@@ -16,7 +16,8 @@ from hwgen.train.compress.patterns import Array, matrix_shape
 from hwgen.train.data import DataSet
 from hwgen.train.data.types import map_arrays
 from hwgen.train.loop import Progress, evaluate, silent, slices, targets_of
-from hwgen.train.metrics import HIGHER_IS_BETTER, metric_name
+from hwgen.train.metrics import HIGHER_IS_BETTER
+from hwgen.train.outputs import judged_by
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +86,7 @@ def scan_model(
     best. A rank is a share of the full one, of dense layers and convolutions of one pixel (singular values cut off).
     """
     used = _slice(spec, data, model)
-    metric = metric_name(spec.train.metric, data.integer_labels)
+    metric = judged_by(spec, data)
     kernels = {layer: [_Kernel(layer, v) for v in prunable(layer)] for layer in model.layers if prunable(layer)}
     for parts in kernels.values():
         for part in parts:
