@@ -174,7 +174,41 @@ def test_committed_weights(name: str, least_zeros: float, reaches) -> None:
     if spec.compress.steps:
         found = compressed_before(Workshop(spec, data), model, spec.base_dir / spec.compress.weights)
         assert found.metric is not None and reaches(found.metric)
+        model = found.model
     graph = lower_model(model, spec).graph
     kernels = [np.asarray(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")]
     assert sum((k == 0).sum() for k in kernels) >= least_zeros * sum(k.size for k in kernels)
     assert reaches(graph_scores(spec, data, graph, graph.evaluate(on_grid(graph, data)), output_names(model)).score)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(("name", "least"), [("baseline", 0.66), ("optimized", 0.66)])
+def test_committed_weights_of_the_detector(name: str, least: float) -> None:
+    """mAP and lane of the integers on the first 300 test scenes."""
+    from hwgen.lower import lower_model
+    from hwgen.report.score import graph_scores
+    from hwgen.stages import on_grid
+    from hwgen.train.build import make_model
+    from hwgen.train.compress import compressed_before
+    from hwgen.train.compress.workshop import Workshop
+    from hwgen.train.data import DataSet
+    from hwgen.train.fit import copy_weights
+    from hwgen.train.outputs import output_names
+
+    scenes = module("autonomous_vehicles/scenes")
+    try:
+        objects = scenes.things("test")
+    except DataError as error:
+        pytest.skip(str(error))
+    x, *y = scenes.arrays(scenes.compose(300, *objects, scenes.SEED + 1))
+    x = (x / 256).astype(np.float32)
+    data = DataSet(x, tuple(y), x, tuple(y), inputs=(), classes=(), digest="", note="")
+    spec = load_spec(STUDIES / f"autonomous_vehicles/{name}.yaml")
+    model = make_model(spec, data)
+    copy_weights(spec, model, spec.base_dir / spec.train.weights, "train.weights")
+    if spec.compress.steps:
+        model = compressed_before(Workshop(spec, data), model, spec.base_dir / spec.compress.weights).model
+    graph = lower_model(model, spec).graph
+    found = graph_scores(spec, data, graph, graph.evaluate(on_grid(graph, data)), output_names(model))
+    assert found.score >= least
+    assert found.others["lane"] < 0.022  # of the width: the mean lane would be 0.046 off
