@@ -18,7 +18,7 @@ def explain(document: Document, error: ValidationError, root: type[BaseModel]) -
     for item in error.errors(include_url=False):
         if item["type"] == "default_factory_not_called":
             continue  # follows from another error of the section
-        location = _known_part(item["loc"], document.value)
+        location = _known_part(item["loc"], document.value, missing=item["type"] == "missing")
         path = join_path(location)
         if path in seen:
             continue  # a union complains once per member
@@ -36,15 +36,16 @@ def explain(document: Document, error: ValidationError, root: type[BaseModel]) -
                 document.fail(path, "wrong value", expected=expected, hint=_hint(document, path))
 
 
-def _known_part(location: tuple[str | int, ...], value: Any) -> tuple[str | int, ...]:
-    """Drop what pydantic appends for union members: keep the steps that exist in the document, or one missing key."""
+def _known_part(location: tuple[str | int, ...], value: Any, *, missing: bool) -> tuple[str | int, ...]:
+    """Drop what pydantic adds for union members: keep the steps that exist in the document, and a missing key."""
     kept: list[str | int] = []
-    for step in location:
+    for index, step in enumerate(location):
         if isinstance(value, dict) and isinstance(step, str) and step != "[key]":
-            kept.append(step)
-            if step not in value:
-                break
-            value = value[step]
+            if step in value:
+                kept.append(step)
+                value = value[step]
+            elif missing and index == len(location) - 1:
+                kept.append(step)
         elif isinstance(value, list) and isinstance(step, int):
             kept.append(step)
             value = value[step] if step < len(value) else None
