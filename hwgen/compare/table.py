@@ -85,7 +85,7 @@ def other_rows(found: Comparison) -> list[tuple[str, str, list[tuple[str, str]]]
         cells = []
         for column, value in zip(found.columns, values, strict=True):
             known = column is not found.first and value is not None and values[0] is not None
-            change = metric_change(value, values[0], metric) if known else ""
+            change = metric_change(value or 0.0, values[0] or 0.0, metric) if known else ""
             cells.append((metric_text(value, metric, figures=4), change.replace("-", "−")))
         rows.append((metric_word(metric), f"of {name}", cells))
     return rows
