@@ -123,8 +123,8 @@ class Samples:
         return timed(network.invoke) | {"bytes": len(content), "score": None, "frames": 0} | score
 
     def _scored(self, network: Network) -> dict[str, Any]:
-        from hwgen.train.loop import threshold_of
         from hwgen.train.data.types import map_arrays
+        from hwgen.train.loop import threshold_of
         from hwgen.train.outputs import output_names, score_outputs
 
         if self._data is None:
