@@ -70,6 +70,8 @@ class Column:
     cost: tuple[dict[str, Any], ...] = ()
     others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     error: str | None = field(default=None, compare=False)
+    others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    """Outputs with a metric of their own: the metric and its value."""
 
     @property
     def known(self) -> bool:
@@ -116,6 +118,10 @@ def column_of(result: BuildResult) -> Column:
             for t in report.cost
             if t.status == "DONE" and t.kind != "predicted"
         ),
+        others={
+            other["output"]: (other["metric"], other["integer"] if other["rtl"] is None else other["rtl"])
+            for other in report.others
+        },
     )
 
 

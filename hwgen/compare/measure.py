@@ -138,18 +138,18 @@ class Samples:
         frames = len(outputs)
         arrays = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
         names = output_names(self._model)
-        found = score_outputs(
+        score = score_outputs(
             self._spec,
             replace(self._data, y_test=map_arrays(lambda y: y[:frames], self._data.y_test)),
             dict(zip(names, arrays, strict=True)),
             inputs=self._data.xs_test[0][:frames] if len(self._test) == 1 else None,
             thresholds={names[0]: threshold_of(self._model)} if len(names) == 1 else None,
-        )
-        if not np.isfinite(found.score):
+        ).score
+        if not np.isfinite(score):
             raise ModelError("its outputs are no numbers")
         total = len(self._test[0])
         note = {} if frames == total else {"note": f"the score is of the first {frames:,} of {total:,} test samples"}
-        return {"score": found.score, "frames": frames, **note}
+        return {"score": score, "frames": frames, **note}
 
 
 def on_gpu(twin: keras.Model, frame: list[Array], device: str | None = None) -> dict[str, Any]:

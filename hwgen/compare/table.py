@@ -27,7 +27,7 @@ def table(found: Comparison) -> str:
 
 
 def score(value: float | None, column: Column) -> str:
-    """Return a metric: accuracy and AUC in per cent."""
+    """Return a metric: accuracy, mAP and AUC in per cent."""
     if value is None:
         return "–"
     return f"{100 * value:.2f} %" if column.percent else f"{value:.4g}"
@@ -77,6 +77,20 @@ def metric_names(found: Comparison) -> str:
     return ", ".join(dict.fromkeys(metric_word(c.metric) for c in found.columns if c.metric)) or "accuracy"
 
 
+def other_rows(found: Comparison) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return a row an output that has a metric of its own: metric, output, and the value and change of each build."""
+    rows = []
+    for name, metric in dict.fromkeys((name, metric) for c in found.columns for name, (metric, _) in c.others.items()):
+        values = [v if m == metric else None for m, v in (c.others.get(name, (None, None)) for c in found.columns)]
+        cells = []
+        for column, value in zip(found.columns, values, strict=True):
+            known = column is not found.first and value is not None and values[0] is not None
+            change = metric_change(value or 0.0, values[0] or 0.0, metric) if known else ""
+            cells.append((metric_text(value, metric, figures=4), change.replace("-", "−")))
+        rows.append((metric_word(metric), f"of {name}", cells))
+    return rows
+
+
 def row_title(found: Comparison, key: str, title: str) -> str:
     """Return the name of a row of `ROWS`."""
     return title or metric_names(found)
@@ -119,9 +133,9 @@ def _figures(found: Comparison, width: int) -> list[str]:
     for key, title, unit in shown_rows(found):
         cells = ["  ".join(filter(None, (figure(c, key), against(found, c, key)))) for c in found.columns]
         lines.append(f" {row_title(found, key, title):<20}{unit:<23}" + "".join(f"{cell:>{width}}" for cell in cells))
-        if key == "accuracy":
-            for metric, output, others in other_outputs(found):
-                lines.append(f" {metric:<20}{'of ' + output:<23}" + "".join(f"{cell:>{width}}" for cell in others))
+        for metric, output, others in other_rows(found) if key == "accuracy" else ():
+            cells = ["  ".join(filter(None, cell)) for cell in others]
+            lines.append(f" {metric:<20}{output:<23}" + "".join(f"{cell:>{width}}" for cell in cells))
     return lines
 
 

@@ -73,7 +73,7 @@ def _measure(out: Path, folder: Path, measured_on: str, progress: Progress) -> R
     from hwgen.lower import check_model, lower_model
     from hwgen.planning import plan_network
     from hwgen.train.data import load_data
-    from hwgen.train.outputs import judged_by
+    from hwgen.train.outputs import judged_by, output_names
     from hwgen.train.store import load_model
 
     spec = load_spec(folder / "model.yaml")
@@ -96,17 +96,18 @@ def _measure(out: Path, folder: Path, measured_on: str, progress: Progress) -> R
     if data is not None:
         progress("evaluating the graph", None)
         result["metric"] = judged_by(spec, data)
-        result["test"] = _score(spec, data, graph)
+        names = output_names(model)
+        result["test"] = _score(spec, data, graph, names)
         judged = validation_part(spec, data) if measured_on == "validation" else data
-        figures["accuracy"] = _score(spec, judged, graph) if judged is not data else result["test"]
+        figures["accuracy"] = _score(spec, judged, graph, names) if judged is not data else result["test"]
     return result
 
 
-def _score(spec: ModelSpec, data: DataSet, graph: Graph) -> float:
-    from hwgen.report.score import graph_score
+def _score(spec: ModelSpec, data: DataSet, graph: Graph, names: list[str]) -> float:
+    from hwgen.report.score import graph_scores
     from hwgen.stages import on_grid
 
-    return graph_score(spec, data, graph, graph.evaluate(on_grid(graph, data) or {}))
+    return graph_scores(spec, data, graph, graph.evaluate(on_grid(graph, data) or {}), names).score
 
 
 def validation_part(spec: ModelSpec, data: DataSet) -> DataSet:

@@ -106,7 +106,7 @@ def test_a_detector_with_a_second_head_from_training_to_rtl(built: BuildResult) 
     assert built.status == "PASS", report.reason
     assert all(pair.mismatches == 0 for pair in report.pairs if pair.requested)
     assert report.metric == "map" and set(report.accuracy) == {"float", "quantized", "compressed", "integer", "rtl"}
-    assert all(value is not None and 0.5 < value <= 1 for value in report.accuracy.values())
+    assert all(value is not None and 0.2 < value <= 1 for value in report.accuracy.values())
     assert report.accuracy["integer"] == report.accuracy["compressed"] == report.accuracy["rtl"]
     (light,) = report.others
     assert (light["output"], light["metric"]) == ("light", "mae")

@@ -16,7 +16,8 @@ from hwgen.train.build import make_model
 from hwgen.train.compress.scan import _furthest, low_rank, narrowed, pruned, scan_model
 from hwgen.train.data import load_data
 from hwgen.train.fit import train_model
-from hwgen.train.loop import evaluate_outputs, grid_inputs, slices
+from hwgen.train.loop import grid_inputs, slices
+from hwgen.train.metrics import evaluate_outputs
 from hwgen.train.store import load_model, save_model
 
 pytestmark = pytest.mark.keras

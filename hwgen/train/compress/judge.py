@@ -47,7 +47,8 @@ class Judge:
         self.name = self.task.metric
         self.higher = HIGHER_IS_BETTER[self.name]
         chosen = slices(len(data.xs_train[0]), shop.spec.train.seed)[1]
-        self.data = replace(data, y_test=map_arrays(lambda y: y[chosen], data.y_train))
+        self.spec, self.names = shop.spec, output_names(model)
+        self.part = replace(data, y_test=map_arrays(lambda y: y[chosen], data.y_train))
 
     def worth(self, metric: float) -> float:
         """Return the metric so that more is better; of that again, the metric."""
@@ -58,13 +59,13 @@ class Judge:
         outputs = self._outputs(model)
         losses = self.task.loss if isinstance(self.task.loss, list) else [self.task.loss]
         wanted = self.task.y_val if isinstance(self.task.y_val, tuple) else (self.task.y_val,)
-        names = output_names(model)
+        named = dict(zip(self.names, outputs, strict=True))
+        thresholds = {self.names[0]: self.task.threshold} if len(outputs) == 1 else None
         inputs = self.task.x_val[0] if len(self.task.x_val) == 1 else None
-        thresholds = {names[0]: self.task.threshold} if len(names) == 1 else None
-        named = dict(zip(names, outputs, strict=True))
-        metric = score_outputs(self.spec, self.data, named, inputs=inputs, thresholds=thresholds).score
+        metric = score_outputs(self.spec, self.part, named, inputs=inputs, thresholds=thresholds).score
         loss = [np.mean(np.asarray(f(_like(y, o), o))) for f, y, o in zip(losses, wanted, outputs, strict=True)]
-        return Score(metric, float(np.sum(loss)), self.cost(model))
+        weights = self.task.loss_weights or [1.0] * len(loss)
+        return Score(metric, float(np.dot(weights, loss)), self.cost(model))
 
     def _outputs(self, model: keras.Model) -> list[Any]:
         """Return the outputs for the validation slice, without compiling: every network is asked only once or twice."""
