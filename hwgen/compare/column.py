@@ -53,7 +53,6 @@ class Column:
     simulated : whether the cycles were measured in simulation
     figures : by the keys of `ROWS`; None: not known
     disturbed : the metric under each disturbance, ``{"name", "severity", "value"}``; the first row is ``clean``
-    others : outputs with a metric of their own: the metric and its value
     cost : totals of the cost tables that are DONE, predicted ones left out: ``{"kind", "source", "device", "total"}``
     """
 
@@ -68,7 +67,6 @@ class Column:
     figures: dict[str, float | None]
     disturbed: tuple[dict[str, Any], ...] = ()
     cost: tuple[dict[str, Any], ...] = ()
-    others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     error: str | None = field(default=None, compare=False)
     others: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     """Outputs with a metric of their own: the metric and its value."""
@@ -109,10 +107,6 @@ def column_of(result: BuildResult) -> Column:
         simulated=report.latency.measured is not None,
         figures=_figures(report, estimate, disturbed),
         disturbed=disturbed,
-        others={
-            other["output"]: (other["metric"], other["integer"] if other["rtl"] is None else other["rtl"])
-            for other in report.others
-        },
         cost=tuple(
             {"kind": t.kind, "source": t.source, "device": t.device, "total": dict(t.total)}
             for t in report.cost

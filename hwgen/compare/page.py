@@ -199,15 +199,14 @@ def _moved(value: float | None, base: float | None, percent: bool, k: int) -> tu
 
 
 def _rows(found: Comparison) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    rows = []
-    for key, title, unit in words.shown_rows(found):
-        cells = [(words.figure(c, key), words.against(found, c, key)) for c in found.columns]
-        rows.append((words.row_title(found, key, title), unit, cells))
-        if key == "accuracy":
-            for metric, output, others in words.other_outputs(found):
-                parts = [cell.partition("  ") for cell in others]
-                rows.append((metric, f"of {output}", [(value, moved) for value, _, moved in parts]))
-    return rows
+    return [
+        (
+            words.row_title(found, key, title),
+            unit,
+            [(words.figure(c, key), words.against(found, c, key)) for c in found.columns],
+        )
+        for key, title, unit in words.shown_rows(found)
+    ]
 
 
 def _beside(values: tuple[float | None, ...], metric: str) -> list[tuple[str, str]]:

@@ -139,20 +139,6 @@ def _figures(found: Comparison, width: int) -> list[str]:
     return lines
 
 
-def other_outputs(found: Comparison) -> list[tuple[str, str, list[str]]]:
-    """Return a row for each output with a metric of its own: the metric's name, the output, a cell a build."""
-    rows = []
-    for name, metric in dict.fromkeys((n, m) for c in found.columns for n, (m, _) in c.others.items()):
-        values = [c.others[name][1] if c.others.get(name, ("",))[0] == metric else None for c in found.columns]
-        cells = [metric_text(values[0], metric)]
-        for value in values[1:]:
-            known = value is not None and values[0] is not None
-            moved = f"  {metric_change(value, values[0], metric)}" if known else ""  # type: ignore[arg-type]
-            cells.append(metric_text(value, metric) + moved)
-        rows.append((metric_word(metric), name, cells))
-    return rows
-
-
 def _block(found: Comparison, title: str, rows: Sequence[tuple[str, Sequence[float | None]]], width: int) -> list[str]:
     lines = [_head(found, title, width)]
     for metric, values in rows:

@@ -43,7 +43,7 @@ class Judge:
 
     def __init__(self, shop: Workshop, model: keras.Model, cost: Cost) -> None:
         data = shop.known_data("bits.search", "a search")
-        self.spec, self.task, self.cost = shop.spec, make_task(shop.spec, data, model), cost
+        self.task, self.cost = make_task(shop.spec, data, model), cost
         self.name = self.task.metric
         self.higher = HIGHER_IS_BETTER[self.name]
         chosen = slices(len(data.xs_train[0]), shop.spec.train.seed)[1]
