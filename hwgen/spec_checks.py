@@ -99,7 +99,7 @@ def _check_sources(look: _Look) -> None:
         elif not said and isinstance(look.get(section), dict):
             options = ", ".join(f"{section}.{k}" for k in keys)
             look.document.fail(section, "does not say what to use", expected=f"one of {options}", found=None)
-    if look.has("model.args") and not look.has("model.builder"):
+    if look.get("model.args") and not look.has("model.builder"):
         look.document.fail("model.args", "arguments are given to a builder", expected="model.builder", found=None)
     if look.has("model.layers") and not look.layers() and isinstance(look.get("model.layers"), list):
         look.document.fail("model.layers", "no layers", expected="- QDense: {name: fc1, units: 64}")

@@ -151,4 +151,4 @@ def test_the_detector_has_two_heads_and_narrower_weights_where_said() -> None:
     assert [tuple(t.shape[1:]) for t in wide.outputs] == [(6, 6, 8), (8,)]
     assert [w.shape for w in wide.get_weights()] == [w.shape for w in narrow.get_weights()]
     bits = [model.get_layer("boxes").get_quantizers()[0].bits for model in (wide, narrow)]
-    assert bits == [8, 5]
+    assert bits == [8, 6]

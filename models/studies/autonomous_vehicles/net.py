@@ -19,7 +19,7 @@ class Weights(NamedTuple):
 
 
 WIDE = Weights("quantized_bits(8,0,alpha=1)", "quantized_bits(8,1,alpha=1)")
-NARROW = Weights("quantized_bits(5,0,alpha=1)", "quantized_bits(6,1,alpha=1)")
+NARROW = Weights("quantized_bits(6,0,alpha=1)", "quantized_bits(7,1,alpha=1)")
 """The same ranges in fewer bits, for the compressed network."""
 
 BIAS = "quantized_bits(8,2,alpha=1)"
