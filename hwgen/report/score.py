@@ -21,11 +21,6 @@ WEIGHTED = (ir.Dense, ir.Conv, ir.DepthwiseConv)
 """Kinds whose second operand is a kernel."""
 
 
-def graph_score(spec: ModelSpec, data: DataSet, graph: Graph, outputs: dict[str, IntArray]) -> float:
-    """Return the metric of integer outputs on the test set; see `graph_scores`."""
-    return graph_scores(spec, data, graph, outputs).score
-
-
 def graph_scores(
     spec: ModelSpec,
     data: DataSet,

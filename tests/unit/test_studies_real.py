@@ -182,8 +182,8 @@ def test_committed_weights(name: str, least_zeros: float, reaches) -> None:
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize(("name", "least"), [("baseline", 0.66), ("optimized", 0.66)])
-def test_committed_weights_of_the_detector(name: str, least: float) -> None:
+@pytest.mark.parametrize(("name", "least", "most"), [("baseline", 0.66, 0.022), ("optimized", 0.70, 0.03)])
+def test_committed_weights_of_the_detector(name: str, least: float, most: float) -> None:
     """mAP and lane of the integers on the first 300 test scenes."""
     from hwgen.lower import lower_model
     from hwgen.report.score import graph_scores
@@ -211,4 +211,4 @@ def test_committed_weights_of_the_detector(name: str, least: float) -> None:
     graph = lower_model(model, spec).graph
     found = graph_scores(spec, data, graph, graph.evaluate(on_grid(graph, data)), output_names(model))
     assert found.score >= least
-    assert found.others["lane"] < 0.022  # of the width: the mean lane would be 0.046 off
+    assert found.others["lane"] < most  # of the width: the mean lane would be 0.046 off
