@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import re
@@ -92,6 +93,7 @@ def _load(path: Path, trust: bool) -> keras.Model:
     objects: dict[str, Any] = {}
     # By its name: the attribute `qkeras.utils` may be `keras.utils`, which qkeras imports too.
     importlib.import_module("qkeras.utils")._add_supported_quantized_objects(objects)
+    _mend_hswish(objects["quantized_hswish"])
     plain, wrapped = unwrap_config(config)
     try:
         with _quiet(), _trusting(keras, trust):
@@ -102,6 +104,16 @@ def _load(path: Path, trust: bool) -> keras.Model:
         raise
     except Exception as error:
         raise _explain(path, error) from error
+
+
+def _mend_hswish(kind: Any) -> None:
+    """Let QKeras' hard swish be loaded: its config has arguments of its base class that it does not take."""
+    known = inspect.signature(kind.__init__).parameters
+
+    def from_config(cls: Any, config: dict[str, Any]) -> Any:
+        return cls(**{key: value for key, value in config.items() if key in known})
+
+    kind.from_config = classmethod(from_config)
 
 
 def _refuse_not_finite(model: keras.Model, path: Path) -> None:
