@@ -28,10 +28,10 @@ LINEAR = "quantized_bits(8,3,alpha=1)"
 """What a block ends in: projections have no activation."""
 
 CLASSES = 3
-STEM, HEAD, LANE = 16, 64, 8
-BLOCKS = ((16, 2), (24, 2), (24, 1), (32, 1), (32, 1))
+STEM, HEAD, LANE = 16, 96, 8
+BLOCKS = ((24, 2), (40, 2), (40, 1), (64, 1), (64, 1))
 """(channels, stride) of every inverted residual; 48x48 pixels become a grid of 6x6."""
-EXPANSION = 3
+EXPANSION = 4
 LANES = 8
 """Two lines at four rows."""
 
