@@ -50,7 +50,13 @@ def build(
         list[str] | None, typer.Option("--set", help="Override a key: --set hardware.clock_period_ns=3 (repeatable).")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Build folder [hls_projects/<model.name>].")] = None,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Train although train.weights is there.")] = False,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Train and compress anew; with --from compress, compress alone.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Redo every stage.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Load model files that run code.")] = False,
     quiet: Quiet = False,

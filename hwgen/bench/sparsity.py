@@ -133,12 +133,14 @@ def trained(folder: Path, seed: int) -> dict[str, Network]:
     spec = _spec(folder, seed, {})
     data = load_data(spec)
     result = train_model(spec, data, make_model(spec, data))
+    assert result.quantized_metric is not None
     save_model(result.model, folder / "dense.keras")
-    networks = {"dense": Network(_graph(result.model, spec), float(result.quantized_metric or 0))}
+    networks = {"dense": Network(_graph(result.model, spec), result.quantized_metric)}
     for name, wanted in VARIANTS.items():
         spec = _spec(folder, seed, {"compress": {"epochs": EPOCHS, **wanted}})
         compressed = compress_model(Workshop(spec, data), load_model(folder / "dense.keras"))
-        networks[name] = Network(_graph(compressed.model, spec), float(compressed.metric or 0))
+        assert compressed.metric is not None
+        networks[name] = Network(_graph(compressed.model, spec), compressed.metric)
         print(f"trained: {WHAT[name]}, accuracy {networks[name].accuracy:.3f}", flush=True)
     return networks
 

@@ -124,8 +124,7 @@ class Samples:
 
     def _scored(self, network: Network) -> dict[str, Any]:
         from hwgen.train.data.types import map_arrays
-        from hwgen.train.loop import threshold_of
-        from hwgen.train.outputs import output_names, score_outputs
+        from hwgen.train.loop import scores_of
 
         if self._data is None:
             raise ModelError("there is no data to judge it by")
@@ -137,14 +136,8 @@ class Samples:
             outputs.append(network.get())
         frames = len(outputs)
         arrays = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-        names = output_names(self._model)
-        score = score_outputs(
-            self._spec,
-            replace(self._data, y_test=map_arrays(lambda y: y[:frames], self._data.y_test)),
-            dict(zip(names, arrays, strict=True)),
-            inputs=self._data.xs_test[0][:frames] if len(self._test) == 1 else None,
-            thresholds={names[0]: threshold_of(self._model)} if len(names) == 1 else None,
-        ).score
+        x, y = (map_arrays(lambda a: a[:frames], part) for part in (self._data.x_test, self._data.y_test))
+        score = scores_of(self._spec, replace(self._data, x_test=x, y_test=y), self._model, arrays).score
         if not np.isfinite(score):
             raise ModelError("its outputs are no numbers")
         total = len(self._test[0])

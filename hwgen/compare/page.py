@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hwgen.report import svg
 from hwgen.report.figures import PERCENT, metric_word
 from hwgen.report.page import STATUS, breakable
 from hwgen.report.robustness import severity_text
+from hwgen.report.template import environment
 from hwgen.train.metrics import HIGHER_IS_BETTER
 
 BARS = ("latency_us", "memory", "multipliers", "LUT")
@@ -72,17 +72,10 @@ def page_html(found: Comparison) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    folder = files("hwgen.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["name"] = breakable
-    environment.globals["key"] = pic.key
-    return environment.get_template("compare.html.j2")
+    loaded = environment()
+    loaded.filters["name"] = breakable
+    loaded.globals["key"] = pic.key
+    return loaded.get_template("compare.html.j2")
 
 
 def _head(found: Comparison, number: int, column: Column) -> dict[str, Any]:
@@ -199,14 +192,12 @@ def _moved(value: float | None, base: float | None, percent: bool, k: int) -> tu
 
 
 def _rows(found: Comparison) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    return [
-        (
-            words.row_title(found, key, title),
-            unit,
-            [(words.figure(c, key), words.against(found, c, key)) for c in found.columns],
-        )
-        for key, title, unit in words.shown_rows(found)
-    ]
+    rows = []
+    for key, title, unit in words.shown_rows(found):
+        cells = [(words.figure(c, key), words.against(found, c, key)) for c in found.columns]
+        rows.append((words.row_title(found, key, title), unit, cells))
+        rows += words.other_rows(found) if key == "accuracy" else []
+    return rows
 
 
 def _beside(values: tuple[float | None, ...], metric: str) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -11,6 +10,7 @@ import jinja2
 import hwgen
 from hwgen.explore.plot import pairs, svg
 from hwgen.explore.space import label
+from hwgen.report.template import environment
 
 if TYPE_CHECKING:
     from hwgen.explore.results import Exploration
@@ -24,12 +24,5 @@ def page_html(found: Exploration) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    folder = files("hwgen.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("explore.html.j2")
+    loaded = environment()
+    return loaded.get_template("explore.html.j2")

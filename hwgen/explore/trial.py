@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ def _measure(out: Path, folder: Path, measured_on: str, progress: Progress) -> R
         result["metric"] = judged_by(spec, data)
         names = output_names(model)
         result["test"] = _score(spec, data, graph, names)
-        judged = validation_part(spec, data) if measured_on == "validation" else data
+        judged = _set_aside(spec, data) if measured_on == "validation" else data
         figures["accuracy"] = _score(spec, judged, graph, names) if judged is not data else result["test"]
     return result
 
@@ -110,25 +110,20 @@ def _score(spec: ModelSpec, data: DataSet, graph: Graph, names: list[str]) -> fl
     return graph_scores(spec, data, graph, graph.evaluate(on_grid(graph, data) or {}), names).score
 
 
-def validation_part(spec: ModelSpec, data: DataSet) -> DataSet:
+def _set_aside(spec: ModelSpec, data: DataSet) -> DataSet:
     """Return `data` with the validation slice of its training part in the place of the test part.
-
-    It is the slice that training itself sets aside: no step of an optimizer has seen it, it chose the best epoch.
 
     Raises
     ------
     DataError
         If the training part is too small to have one.
     """
-    from hwgen.train.data.types import map_arrays
-    from hwgen.train.loop import slices
+    from hwgen.train.loop import validation_part
 
     samples = len(data.xs_train[0])
-    fit, chosen = slices(samples, spec.train.seed)
-    if len(fit) + len(chosen) > samples:
+    if samples < 2:
         raise DataError("too few samples to set some aside", found=str(samples), expected="measured_on: test")
-    x, y = (map_arrays(lambda a: a[chosen], part) for part in (data.x_train, data.y_train))
-    return replace(data, x_test=x, y_test=y)
+    return validation_part(spec, data)
 
 
 def prepared_network(spec: ModelSpec, out: Path, progress: Progress) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hwgen.report import svg
 from hwgen.report.collect import Report
 from hwgen.report.figures import metric_change, metric_text, metric_title, metric_word
 from hwgen.report.page_data import page_data
+from hwgen.report.template import environment
 
 PAGE, DATA = "report.html", "report.json"
 STATUS = {
@@ -82,16 +82,9 @@ def page_html(data: Mapping[str, Any]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    folder = files("hwgen.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
-    environment.globals |= {
+    loaded = environment()
+    loaded.filters |= FILTERS
+    loaded.globals |= {
         "bar": svg.bar,
         "span": svg.span,
         "tick": svg.tick,
@@ -102,7 +95,7 @@ def _template() -> jinja2.Template:
         "KINDS": KINDS,
         "SOURCES": SOURCES,
     }
-    return environment.get_template("report.html.j2")
+    return loaded.get_template("report.html.j2")
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,11 +159,37 @@ def evaluate_all(spec: ModelSpec, data: DataSet, model: keras.Model, *, on_grid:
     """Return the model's metrics on the whole test part, of every output that `train.metric` names."""
     xs = grid_inputs(spec, model, data.xs_test) if on_grid else data.xs_test
     outputs = model.predict(list(xs) if len(xs) > 1 else xs[0], batch_size=evaluation_batch(model), verbose=0)
+    return scores_of(spec, data, model, outputs)
+
+
+def scores_of(spec: ModelSpec, data: DataSet, model: keras.Model, outputs: Any) -> Scores:
+    """Return the metrics of what `model`, or something that computes the same, gave for the whole test part."""
     names = output_names(model)
     named = dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
-    inputs = data.xs_test[0] if len(xs) == 1 else None
+    inputs = data.xs_test[0] if len(data.xs_test) == 1 else None
     thresholds = {names[0]: threshold_of(model)} if len(names) == 1 else None
     return score_outputs(spec, data, named, inputs=inputs, thresholds=thresholds)
+
+
+def outputs_of(model: keras.Model, xs: Sequence[Array]) -> list[Array]:
+    """Return what a network gives for frames; nothing is compiled, which pays for networks that run once or twice."""
+    batch, parts = evaluation_batch(model), []
+    for start in range(0, len(xs[0]), batch):
+        feed = [x[start : start + batch] for x in xs]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The structure of `inputs`")  # a list of one, or no list: the same
+            parts.append(_tensors(model(feed if len(feed) > 1 else feed[0], training=False)))
+    return [np.concatenate([np.asarray(o) for o in outputs]) for outputs in zip(*parts, strict=True)]
+
+
+def validation_part(spec: ModelSpec, data: DataSet, most: int | None = None) -> DataSet:
+    """Return `data` with the validation slice of its training part (at most so many samples) as its test part.
+
+    It is the slice that training itself sets aside: no step of an optimizer has seen it, it chose the best epoch.
+    """
+    chosen = slices(len(data.xs_train[0]), spec.train.seed)[1][:most]
+    x, y = (map_arrays(lambda a: a[chosen], part) for part in (data.x_train, data.y_train))
+    return replace(data, x_test=x, y_test=y)
 
 
 def evaluation_batch(model: keras.Model) -> int:

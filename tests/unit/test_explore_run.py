@@ -67,10 +67,9 @@ def test_trials_that_differ_in_hardware_alone_share_their_training(found: Any) -
 
 
 def test_accuracy_is_of_samples_that_no_step_of_training_saw(found: Any) -> None:
-    from hwgen.explore.trial import validation_part
     from hwgen.spec import load_spec
     from hwgen.train.data import load_data
-    from hwgen.train.loop import make_task
+    from hwgen.train.loop import make_task, validation_part
     from hwgen.train.store import load_model
 
     _, first = found

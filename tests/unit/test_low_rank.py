@@ -316,7 +316,7 @@ def test_a_factorised_network_learns(trained):
 def test_the_search_keeps_the_metric(trained):
     shop, model = trained({"low_rank": {"max_drop": 0.1}})
     task = make_task(shop.spec, shop.data, model)
-    bench = Bench(shop, model, task, task.x_fit)
+    bench = Bench(shop, model, task.x_fit)
     remarks: list[str] = []
     chosen = search(bench, {}, 0.1, remarks)
     assert set(chosen) <= {"fc1", "logits"} and chosen["fc1"].multiplications < 32

@@ -11,6 +11,7 @@ import yaml
 
 from hwgen.api import BuildResult, build
 from hwgen.compare import compare
+from hwgen.compare.page import page_html
 from hwgen.digests import digest_of, spec_slice
 from hwgen.errors import HwgenError
 from hwgen.report.table import table
@@ -132,7 +133,30 @@ def test_both_outputs_are_shown(built: BuildResult, tmp_path: Path) -> None:
     assert text[row].endswith("%  0.00")
     assert text[row + 1].split()[:3] == ["mae", "of", "light"] and text[row + 1].endswith("  +0")
     json.dumps(side_by_side.to_json())
+    assert "of light" in page_html(side_by_side)
     assert side_by_side.columns[0].others == {"light": ("mae", built.report.others[0]["rtl"])}
+
+
+@pytest.mark.gxx
+@pytest.mark.verilator
+def test_searches_go_by_the_metric_that_judges(built: BuildResult) -> None:
+    """Ranks and bits are judged by mAP of the boxes alone, on samples that are not the test part."""
+    from hwgen.spec import load_spec
+    from hwgen.train.compress.judge import Judge
+    from hwgen.train.compress.rank_search import Bench
+    from hwgen.train.compress.workshop import Workshop
+    from hwgen.train.data import load_data
+    from hwgen.train.loop import evaluate_all, validation_part
+    from hwgen.train.store import load_model
+
+    spec = load_spec(built.folder / "resolved.yaml")
+    data, model = load_data(spec), load_model(built.folder / "compress" / "model.keras")
+    assert data is not None
+    part, shop = validation_part(spec, data), Workshop(spec, data)
+    expected = evaluate_all(spec, part, model)
+    assert set(expected.others) == {"light"} and len(part.x_test) < len(data.x_train)
+    assert Bench(shop, model, []).metric(model) == pytest.approx(expected.score)
+    assert Judge(shop, model, lambda _: 0.0).score(model).metric == pytest.approx(expected.score)
 
 
 @pytest.mark.gxx

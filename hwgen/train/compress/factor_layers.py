@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from hwgen.train.compress.factorise import Choice, Work, decompose
 from hwgen.train.compress.quantizers import fitted, is_fitted
 from hwgen.train.compress.surgery import NewLayer, rebuild, with_config
 from hwgen.train.env import import_keras
-from hwgen.train.loop import evaluation_batch
+from hwgen.train.loop import outputs_of
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +83,7 @@ def factorised(
     layers = _factors(layer, choice.method, kernels)
     quantized = getattr(layer, "kernel_quantizer", None) is not None
     width = bits or _bits_before(layer)
-    values = outputs_of(keras.Model(model.inputs, layer.input), samples)
+    (values,) = outputs_of(keras.Model(model.inputs, layer.input), samples)
     chain: list[NewLayer] = []
     for new in layers[:-1]:
         chain.append(new)
@@ -94,20 +93,6 @@ def factorised(
             values = _values_behind(chain[-1], values)
     chain.append(layers[-1])
     return rebuild(model, lambda other: chain if other is layer else None)
-
-
-def outputs_of(model: keras.Model, xs: Sequence[Array]) -> Any:
-    """Return what a network gives for frames; nothing is compiled, which pays for networks that run once."""
-    batch = evaluation_batch(model)
-    parts = []
-    for start in range(0, len(xs[0]), batch):
-        feed = [x[start : start + batch] for x in xs]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The structure of `inputs`")  # a list of one, or no list: the same
-            parts.append(model(feed if len(feed) > 1 else feed[0], training=False))
-    if isinstance(parts[0], list | tuple):
-        return [np.concatenate([np.asarray(o) for o in outputs]) for outputs in zip(*parts, strict=True)]
-    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _factors(layer: Any, method: str, kernels: list[Array]) -> list[NewLayer]:
@@ -179,7 +164,7 @@ def _values_behind(new: NewLayer, values: Array) -> Array:
     model = keras.Model(x, copy(x))
     if new.weights is not None:
         copy.set_weights([np.asarray(w) for w in new.weights])
-    return outputs_of(model, [values])
+    return outputs_of(model, [values])[0]
 
 
 def _bits_before(layer: Any) -> int:

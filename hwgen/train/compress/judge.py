@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwgen.errors import SpecError
 from hwgen.train.compress.workshop import Workshop
-from hwgen.train.data.types import map_arrays
-from hwgen.train.loop import evaluation_batch, make_task, silent, slices
+from hwgen.train.loop import make_task, outputs_of, scores_of, silent, validation_part
 from hwgen.train.metrics import HIGHER_IS_BETTER
-from hwgen.train.outputs import output_names, score_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -46,9 +44,7 @@ class Judge:
         self.task, self.cost = make_task(shop.spec, data, model), cost
         self.name = self.task.metric
         self.higher = HIGHER_IS_BETTER[self.name]
-        chosen = slices(len(data.xs_train[0]), shop.spec.train.seed)[1]
-        self.spec, self.names = shop.spec, output_names(model)
-        self.part = replace(data, y_test=map_arrays(lambda y: y[chosen], data.y_train))
+        self.spec, self.part = shop.spec, validation_part(shop.spec, data)
 
     def worth(self, metric: float) -> float:
         """Return the metric so that more is better; of that again, the metric."""
@@ -56,25 +52,13 @@ class Judge:
 
     def score(self, model: keras.Model) -> Score:
         """Return metric, loss and cost of a network."""
-        outputs = self._outputs(model)
+        outputs = outputs_of(model, self.task.x_val)
         losses = self.task.loss if isinstance(self.task.loss, list) else [self.task.loss]
         wanted = self.task.y_val if isinstance(self.task.y_val, tuple) else (self.task.y_val,)
-        named = dict(zip(self.names, outputs, strict=True))
-        thresholds = {self.names[0]: self.task.threshold} if len(outputs) == 1 else None
-        inputs = self.task.x_val[0] if len(self.task.x_val) == 1 else None
-        metric = score_outputs(self.spec, self.part, named, inputs=inputs, thresholds=thresholds).score
+        metric = scores_of(self.spec, self.part, model, outputs).score
         loss = [np.mean(np.asarray(f(_like(y, o), o))) for f, y, o in zip(losses, wanted, outputs, strict=True)]
         weights = self.task.loss_weights or [1.0] * len(loss)
         return Score(metric, float(np.dot(weights, loss)), self.cost(model))
-
-    def _outputs(self, model: keras.Model) -> list[Any]:
-        """Return the outputs for the validation slice, without compiling: every network is asked only once or twice."""
-        size, parts = evaluation_batch(model), []
-        for start in range(0, len(self.task.x_val[0]), size):
-            batch = [x[start : start + size] for x in self.task.x_val]
-            found = model(batch, training=False)
-            parts.append([np.asarray(o) for o in (found if isinstance(found, list | tuple) else [found])])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def _like(targets: Any, outputs: Any) -> Any:

@@ -34,7 +34,7 @@ def low_rank(shop: Workshop, model: keras.Model) -> StepResult:
     chosen = named_choices(spec, model)
     remarks: list[str] = []
     if plan.max_drop is not None:
-        chosen |= search(Bench(shop, model, task, samples), chosen, plan.max_drop, remarks)
+        chosen |= search(Bench(shop, model, samples), chosen, plan.max_drop, remarks)
     elif plan.energy is not None or plan.budget is not None:
         others, remarks = other_choices(spec, model)
         chosen |= others

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hwgen.train.compress.factor_layers import factorised, outputs_of, work_of
+from hwgen.train.compress.factor_layers import factorised, work_of
 from hwgen.train.compress.factorise import Array, Choice
 from hwgen.train.compress.rank_plan import open_layers, within_budget
 from hwgen.train.compress.workshop import Workshop
-from hwgen.train.loop import Task
-from hwgen.train.metrics import HIGHER_IS_BETTER, evaluate_outputs
+from hwgen.train.loop import grid_inputs, outputs_of, scores_of, validation_part
+from hwgen.train.metrics import HIGHER_IS_BETTER
+from hwgen.train.outputs import judged_by
 
 if TYPE_CHECKING:
     import keras
+
+    from hwgen.train.data import DataSet
 
 RUNGS = (0.75, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
 """Shares of a layer's multiplications that are tried, one after the other."""
@@ -31,8 +33,12 @@ class Bench:
 
     shop: Workshop
     model: keras.Model
-    task: Task
     samples: Sequence[Array]
+
+    @cached_property
+    def part(self) -> DataSet:
+        """The validation slice as a test part."""
+        return validation_part(self.shop.spec, self.shop.known_data("low_rank", "a search"))
 
     def drop(self, chosen: Mapping[str, Choice], before: float | None = None) -> float:
         """Return what the metric loses: accuracy and auc as they are, mse and mae as a share of the error before."""
@@ -43,20 +49,14 @@ class Bench:
                 model = factorised(model, layer.name, chosen[layer.name], self.samples, plan.bits)
         start = self.metric(self.model) if before is None else before
         now = self.metric(model)
-        if HIGHER_IS_BETTER[self.task.metric]:
+        if HIGHER_IS_BETTER[judged_by(self.shop.spec, self.part)]:
             return start - now
         return (now - start) / start if start else now
 
     def metric(self, model: keras.Model) -> float:
         """Return the metric on the validation slice."""
-        xs, task = self.task.x_val, self.task
-        outputs = outputs_of(model, xs)
-        if isinstance(outputs, list | tuple):
-            return float(
-                np.mean([evaluate_outputs(task.metric, o, y) for o, y in zip(outputs, task.y_val, strict=True)])
-            )
-        inputs = xs[0] if len(xs) == 1 else None
-        return evaluate_outputs(task.metric, outputs, task.y_val, inputs=inputs, threshold=task.threshold)
+        spec = self.shop.spec
+        return scores_of(spec, self.part, model, outputs_of(model, grid_inputs(spec, model, self.part.xs_test))).score
 
 
 def search(bench: Bench, fixed: Mapping[str, Choice], max_drop: float, remarks: list[str]) -> dict[str, Choice]:

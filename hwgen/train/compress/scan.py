@@ -6,7 +6,7 @@ random, so that two scans give the same figures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,7 @@ import numpy as np
 from hwgen.train.compress.masks import prunable
 from hwgen.train.compress.patterns import Array, matrix_shape
 from hwgen.train.data import DataSet
-from hwgen.train.data.types import map_arrays
-from hwgen.train.loop import Progress, evaluate, silent, slices, targets_of
+from hwgen.train.loop import Progress, evaluate, silent, targets_of, validation_part
 from hwgen.train.metrics import HIGHER_IS_BETTER
 from hwgen.train.outputs import judged_by
 
@@ -85,7 +84,8 @@ def scan_model(
     Zeros are those of smallest magnitude. Bits are those of a two's complement format whose integer bits fit the kernel
     best. A rank is a share of the full one, of dense layers and convolutions of one pixel (singular values cut off).
     """
-    used = _slice(spec, data, model)
+    targets_of(spec, data, model)
+    used = validation_part(spec, data, FRAMES)
     metric = judged_by(spec, data)
     kernels = {layer: [_Kernel(layer, v) for v in prunable(layer)] for layer in model.layers if prunable(layer)}
     for parts in kernels.values():
@@ -182,18 +182,6 @@ class _Kernel:
 
 def _identity(value: Any) -> Any:
     return value
-
-
-def _slice(spec: ModelSpec, data: DataSet, model: keras.Model) -> DataSet:
-    """Return the data with the validation slice as its test part."""
-    targets_of(spec, data, model)
-    _, chosen = slices(len(data.xs_train[0]), spec.train.seed)
-    chosen = chosen[:FRAMES]
-    return replace(
-        data,
-        x_test=map_arrays(lambda a: a[chosen], data.x_train),
-        y_test=map_arrays(lambda a: a[chosen], data.y_train),
-    )
 
 
 def _is_matrix(layer: Any) -> bool:
