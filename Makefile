@@ -31,7 +31,7 @@ test: $(VENV)/.hwgen-dev $(SPEECH) $(TRAFFIC) $(STEREO)
 	$(BIN)/ruff check hwgen tests sim
 	$(BIN)/ruff format --check --quiet hwgen tests sim
 	$(BIN)/mypy
-	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	HWGEN_NO_SKIPS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What takes hours: every vector of every shipped model in RTL, 200 random streaming networks.
 nightly: $(VENV)/.hwgen-dev $(SPEECH) $(TRAFFIC) $(STEREO)

@@ -49,7 +49,9 @@ def build(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a key: --set hardware.clock_period_ns=3 (repeatable).")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Build folder [hls_projects/<model.name>].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Build folder (default: hls_projects/<model.name>).")
+    ] = None,
     retrain: Annotated[
         bool,
         typer.Option(
@@ -121,12 +123,12 @@ def verify(
 @app.command()
 def cost(
     folders: Annotated[list[Path], typer.Argument(help="A build folder; with --compare several.", show_default=False)],
-    part: Annotated[str | None, typer.Option("--part", help="Another part [hardware.part].")] = None,
+    part: Annotated[str | None, typer.Option("--part", help="Another part (default: hardware.part).")] = None,
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="predicted, synthesized, placed, asic, energy (repeatable).")
     ] = None,
     limit: Annotated[
-        float | None, typer.Option("--limit", help="Seconds of a synthesis [outputs.cost_budget_s].")
+        float | None, typer.Option("--limit", help="Seconds of a synthesis (default: outputs.cost_budget_s).")
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Show these builds side by side; nothing is run.")] = False,
     reports: Annotated[
@@ -197,7 +199,9 @@ def scan(
     file: Annotated[Path, typer.Argument(help="A model.yaml.", show_default=False)],
     max_drop: Annotated[float, typer.Option("--max-drop", help="How much of the metric may be lost.")] = 0.01,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Override a key, as in build.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Build folder [hls_projects/<model.name>].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Build folder (default: hls_projects/<model.name>).")
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -214,8 +218,12 @@ def scan(
 @app.command()
 def explore(
     file: Annotated[Path, typer.Argument(help="An explore.yaml.", show_default=False)],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder [hls_projects/<model.name>_explore].")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Trials at a time [half the cores].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder (default: hls_projects/<model.name>_explore).")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Trials at a time (default: half the cores).")
+    ] = None,
     ray: Annotated[str | None, typer.Option("--ray", help="Run trials on the Ray cluster at this address.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier search here has found.")] = False,
     quiet: Quiet = False,
@@ -307,7 +315,7 @@ def doctor(
 @app.command()
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Results and history [build/bench].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Results and history (default: build/bench).")] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this benchmark (repeatable).")] = None,
     history: Annotated[bool, typer.Option("--history", help="Show the last runs; nothing is run.")] = False,
 ) -> None:
