@@ -45,7 +45,8 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
 
 def test_help_of_every_command() -> None:
     text = call("--help").output
-    for name in ("build", "verify", "cost", "compare", "scan", "explore", "show", "handoff", "doctor", "bench", "schema"):
+    commands = ("build", "verify", "cost", "compare", "scan", "explore", "show", "handoff", "doctor", "bench", "schema")
+    for name in commands:
         assert name in text
         shown = call(name, "--help")
         assert shown.exit_code == 0 and " ." not in shown.output  # square brackets are markup: what is in them is lost
