@@ -319,7 +319,7 @@ def bench(
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this benchmark (repeatable).")] = None,
     history: Annotated[bool, typer.Option("--history", help="Show the last runs; nothing is run.")] = False,
 ) -> None:
-    """Measure hwgen side by side with alkaid, XLS and hls4ml on this machine; about 20 minutes."""
+    """Measure hwgen side by side with alkaid, XLS and hls4ml on this machine; about half an hour."""
     with _reported(None):
         from hwgen.bench import history as past
         from hwgen.bench.result import Options
