@@ -395,6 +395,14 @@ def _stream_calibration() -> Iterator[Design]:
                 partial(separable, f"s{seed}", shape, (4, 6), seed),
                 _options(clock_period_ns=4.0), _fold(max_multipliers=m),
             )  # fmt: skip
+    for k, (sizes, density) in enumerate((((32, 24, 10), 0.5), ((64, 32, 10), 0.25), ((40, 40, 16), 0.4))):
+        for m in (4, 10):
+            seed += 1
+            yield Design(
+                f"sparse_{k}_m{m}", "zeros skipped", False,
+                partial(stream_mlp, f"s{seed}", sizes, seed, bits=5 + k, density=density),
+                _options(), _fold(max_multipliers=m),
+            )  # fmt: skip
     for k in range(3):
         seed += 1
         yield Design(
@@ -445,6 +453,23 @@ def _stream_held_out() -> Iterator[Design]:
         )  # fmt: skip
 
 
+def _pruned() -> Iterator[Design]:
+    seed = 1500
+    for k, m in enumerate((7, 12, 20, 32)):
+        seed += 1
+        yield Design(
+            f"digits_{k}", "pruned classifiers", True,
+            partial(stream_mlp, f"t{seed}", (64, 40 + 12 * k, 32, 10), seed, bits=6, density=(0.25, 0.5)[k % 2]),
+            _options(clock_period_ns=4.0), _fold(max_multipliers=m),
+        )  # fmt: skip
+        seed += 1
+        yield Design(
+            f"filters_{k}", "pruned pictures", True,
+            partial(conv_stack, f"t{seed}", (12, 12, 2), (6, 8 + 2 * k), seed, density=(0.25, 0.4)[k % 2], stride=2),
+            _options(), _fold(max_multipliers=m),
+        )  # fmt: skip
+
+
 def _memories() -> Iterator[Design]:
     for k, (size, outputs, bits) in enumerate(((160, 12, 8), (128, 16, 6))):
         yield Design(
@@ -462,4 +487,4 @@ def _memories() -> Iterator[Design]:
 def designs() -> list[Design]:
     """Return every design, those for calibration first."""
     seen = [*_dense_calibration(), *_more_dense_calibration(), *_stream_calibration()]
-    return [*seen, *_dense_held_out(), *_stream_held_out(), *_memories()]
+    return [*seen, *_dense_held_out(), *_stream_held_out(), *_pruned(), *_memories()]

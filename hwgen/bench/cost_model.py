@@ -252,7 +252,7 @@ def main() -> int:
             continue
         row = measured(design)
         rows.append(row)
-        wanted, found = row.synthesized(), row.predicted(LUTS if not args.calibrate else {})
+        wanted, found = row.synthesized(), row.predicted(LUTS if not args.calibrate else PRIOR)
         print(f"{design.name:20}" + "".join(f"  {k} {found[k]:.0f}/{wanted[k]:.0f}" for k in METRICS), flush=True)
     coefficients = LUTS
     if args.calibrate:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hwgen.cost import memories
 from hwgen.cost.counts import Counts
 from hwgen.fixed import IntArray
-from hwgen.rtl.stream.rom import SHALLOW, SPREAD
+from hwgen.rtl.stream.rom import SPREAD
 
 Bits = npt.NDArray[np.bool_]
 
@@ -33,14 +33,14 @@ def shift_registers(counts: Counts, taps: Iterable[int], width: int) -> None:
             before = tap
 
 
-def mux_luts(inputs: int) -> int:
-    """Return the LUTs of a bit of a multiplexer: 4 inputs a LUT, and 8 or 16 with the slice's own multiplexers."""
-    if inputs < 2:
-        return 0
-    if inputs <= 4:
-        return 1
-    whole, rest = divmod(inputs, 16)
-    return 4 * whole + -(-rest // 4) + (mux_luts(whole + (rest > 0)) if inputs > 16 else 0)
+def mux_luts(inputs: int) -> float:
+    """Return the LUTs of a bit of a multiplexer: up to 4 inputs one, up to 6 two; of more, a LUT joins two at a time.
+
+    yosys finds the trees of 4 inputs a LUT for the small ones alone: 16 inputs take it 7.5 LUTs where 5 would do.
+    """
+    if inputs <= 6:
+        return -(-(inputs - 1) // 3)
+    return (inputs - 1) / 2
 
 
 def is_dsp(a: int, b: int, y: int) -> bool:
@@ -116,11 +116,11 @@ def rom(
     chain: IntArray | None = None,
     cycles: int = 1,
     spread: bool = False,
-) -> None:
+) -> int:
     """Count constants read through a register: block RAM, or logic and flip-flops.
 
-    The second register of a read of two cycles (see `rtl.stream.rom`) is the address's in shallow memories: those are
-    not counted here, since the address may stand in a register already.
+    The second register of a read of two cycles (see `rtl.stream.rom`) is the address's in memories that are logic:
+    those are not counted here, since the address may stand in a register already.
 
     Parameters
     ----------
@@ -131,11 +131,15 @@ def rom(
         Registers that follow a bit and nothing else reads (0: it is read itself): together with its own they become
         shift registers.
     cycles : of a read, 1 or 2
-    spread : whether every `SPREAD` bits of a shallow memory have a register of the address of their own
+    spread : whether every `SPREAD` bits of a memory in logic have a register of the address of their own
+
+    Returns
+    -------
+    int
+        How often the address has a register: 0 in block RAM, or if a read takes one cycle.
     """
     if len(words) < 2:
-        return  # constants
-    more = cycles - 1 if len(words) > SHALLOW else 0
+        return 0  # constants
     depth = 1 << bits_of(len(words))
     live = (np.bitwise_or.reduce(words, axis=0) ^ np.bitwise_and.reduce(words, axis=0)) & ((1 << width) - 1)
     if len(words) < depth:  # the rest of the table is 0
@@ -143,20 +147,23 @@ def rom(
     used = ((live[:, None] >> np.arange(width)) & 1).astype(bool).ravel()
     blocks = memories.rom_in_blocks(int(used.sum()), len(words))
     counts.bram_18k += blocks
-    behind = (np.zeros(len(used), dtype=np.int64) if chain is None else chain) + more
+    behind = np.zeros(len(used), dtype=np.int64) if chain is None else chain
     if blocks:
+        behind = behind + cycles - 1
         for length in np.unique(behind[used]):
             shift_registers(counts, {int(length)}, int((behind[used] == length).sum()))
-        return
+        return 0
     columns = ((words[:, :, None] >> np.arange(width)) & 1).astype(bool).reshape(len(words), -1)[:, used]
     columns = np.concatenate([columns, np.zeros((depth - len(words), columns.shape[1]), dtype=bool)])
-    copy = np.flatnonzero(used) // SPREAD if spread and len(words) <= SHALLOW else np.zeros(columns.shape[1], np.int64)
+    copy = np.flatnonzero(used) // SPREAD if spread and cycles > 1 else np.zeros(columns.shape[1], np.int64)
     taps: dict[tuple[int, bytes], set[int]] = {}  # equal columns of a copy of the address share their registers
     for place, column, length in zip(copy.tolist(), _contents(columns), behind[used].tolist(), strict=True):
         taps.setdefault((place, column), set()).add(length + 1)
     for found in taps.values():
         shift_registers(counts, found, 1)
-    counts.add(rom=sum(column_luts(columns[:, copy == k]) for k in range(1 + int(copy.max(initial=0)))))
+    luts = sum(column_luts(columns[:, copy == k]) for k in range(1 + int(copy.max(initial=0))))
+    counts.add(**{"rom" if depth <= 1 << LUT_INPUTS else "rom_deep": luts})
+    return 0 if cycles == 1 else -(-len(used) // SPREAD) if spread else 1
 
 
 def table_luts(values: IntArray, width: int) -> float:

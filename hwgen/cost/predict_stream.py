@@ -20,7 +20,6 @@ from hwgen.cost.predict_parallel import count_plan
 from hwgen.fixed import IntArray
 from hwgen.rtl.generate import Plan
 from hwgen.rtl.stream import network as net
-from hwgen.rtl.stream.rom import SHALLOW, SPREAD
 
 
 def count_stage(network: net.Network, stage: net.Stage) -> Counts:
@@ -159,10 +158,11 @@ def _mac(counts: Counts, network: net.Network, stage: net.MacEngine) -> None:
     counts.add(mac=1, counter=step_bits + sub_bits + group_bits)
     if steps > 1:
         shift_registers(counts, {ahead + 1}, 2)
-    shift_registers(counts, {ahead if groups <= SHALLOW else max(ahead - 1, 0)}, group_bits)
-    rom(counts, stage.weights.reshape(cycles, -1), stage.weight_width, cycles=2, spread=True)
-    counts.ff += step_bits * -(-lanes * products * stage.weight_width // SPREAD) if cycles <= SHALLOW else 0
-    rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
+    weights = stage.weights.reshape(cycles, -1)
+    copies = rom(counts, weights, stage.weight_width, cycles=2, spread=True)
+    counts.ff += step_bits * copies
+    registered = rom(counts, stage.bias, signed_width(stage.bias), cycles=2)
+    shift_registers(counts, {ahead if registered else max(ahead - 1, 0)}, group_bits)
     x_width = source.width + (not source.signed)
     if cycles == 1:
         _constant_products(counts, stage, x_width, source.width)
@@ -212,8 +212,9 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     ahead = bank_levels + lane_levels + 1
     terms = plan.ways * (1 + plan.spill) + 1
     counts.ff += int((plan.select >= 0).sum()) * width
-    counts.ff += 2 + (stage.cycles > 1) + bits_of(stage.cycles) * (3 if stage.cycles <= SHALLOW else 2) + ahead
-    shift_registers(counts, {ahead}, 2 if stage.cycles > 1 else 1)
+    counts.ff += 2 + (stage.cycles > 1) + bits_of(stage.cycles) * 2 + ahead + 1
+    shift_registers(counts, {ahead}, 1 if stage.cycles > 1 else 0)
+    shift_registers(counts, {ahead - 1}, 1)
     if stage.cycles > 1:
         shift_registers(counts, {ahead - 1, ahead}, 1)
     _mux(counts, banks, width, plan.bank_depth)
@@ -234,6 +235,8 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     counts.lut += used * sums.lut
     counts.ff += used * (2 * plan.accs + (acc * (2 << acc_bits) if sums.logic else 0))
     counts.add(lane_sum=used * acc, lane_seen=used * plan.accs, lane=used)
+    if terms > 3:  # of up to three terms the sum's own LUTs have inputs left for "nothing was added here"
+        counts.add(lane_gate=used * acc)
     if sums.logic:
         counts.add(lane_select=used * acc)
     _schedule_rom(counts, stage, bank_levels, ahead)
@@ -264,7 +267,8 @@ def _schedule_rom(counts: Counts, stage: net.SparseEngine, bank_levels: int, ahe
         fields.append((plan.acc // plan.accs, 1, ahead))
     bits = [((values[:, :, None] >> np.arange(width)) & 1).reshape(len(values), -1) for values, width, _ in fields]
     chain = np.concatenate([np.full(part.shape[1], c) for part, (_, _, c) in zip(bits, fields, strict=True)])
-    rom(counts, np.concatenate(bits, axis=1), 1, chain, cycles=2)
+    copies = rom(counts, np.concatenate(bits, axis=1), 1, chain, cycles=2)
+    counts.ff += bits_of(stage.cycles) * copies
 
 
 def signed_width(values: IntArray) -> int:

@@ -24,7 +24,7 @@ from hwgen.ir import Graph
 from hwgen.ir import nodes as ir
 from hwgen.rtl import RtlOptions, plan
 from hwgen.rtl.stream import FoldRequest, plan_stream
-from hwgen.rtl.stream.rom import SHALLOW, rom_text
+from hwgen.rtl.stream.rom import rom_text
 from hwgen.tools import yosys
 
 
@@ -94,7 +94,7 @@ def test_multipliers_that_become_dsp_blocks() -> None:
 
 
 def test_luts_of_multiplexers_and_tables() -> None:
-    assert [mux_luts(n) for n in (1, 2, 4, 5, 8, 16, 17, 64)] == [0, 1, 1, 2, 2, 4, 6, 17]
+    assert [mux_luts(n) for n in (1, 2, 4, 5, 6, 16, 17, 64)] == [0, 1, 1, 2, 2, 7.5, 8, 31.5]
     address = np.arange(64)
     same = np.stack([address % 2 == 1, address % 3 == 0, address % 3 == 0, address < 0], axis=1)
     assert column_luts(same) == 1  # an address bit is a wire, equal columns are one, a constant is none
@@ -111,8 +111,8 @@ def test_constants_become_what_yosys_makes_of_them() -> None:
     for words, width, cycles in ROMS:
         name, values = f"rom{words}_{cycles}", np.random.default_rng(words).integers(0, 1 << width, (words, 1))
         wanted[f"u_{name}"] = Counts()
-        rom(wanted[f"u_{name}"], values, width, cycles=cycles)
-        wanted[f"u_{name}"].ff += (words - 1).bit_length() if cycles == 2 and words <= SHALLOW else 0
+        copies = rom(wanted[f"u_{name}"], values, width, cycles=cycles)
+        wanted[f"u_{name}"].ff += (words - 1).bit_length() * copies
         files.add(f"{name}.sv", rom_text(name, [int(v) for v in values.ravel()], width, "//", "test", cycles))
         address = (words - 1).bit_length()
         ports = f".clk_i(clk_i), .addr_i(addr_i[{address - 1}:0]), .data_o(data_o[{len(instances)}][{width - 1}:0])"
@@ -124,7 +124,10 @@ def test_constants_become_what_yosys_makes_of_them() -> None:
         cells = yosys.Synthesized(found[name], 0)
         blocks = found[name].get("RAMB18E2", 0) + 2 * found[name].get("RAMB36E2", 0)
         assert (counts.bram_18k, counts.ff) == (blocks, cells.ff), name
-        assert counts.luts(LUTS) == pytest.approx(cells.lut, rel=0.25, abs=3), name
+        units = (
+            counts.lut + counts.features["rom"] + counts.features["rom_deep"]
+        )  # alone; among other logic it takes more
+        assert units == pytest.approx(cells.lut, rel=0.25, abs=3), name
 
 
 SMALL = [

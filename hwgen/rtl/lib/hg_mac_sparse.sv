@@ -118,9 +118,9 @@ module hg_mac_sparse #(
   always_ff @(posedge clk_i) if (idle_q) hold_q <= in_data_i;
 
   // ---- what travels beside the products: a step ran, it was its firing's first, its last, on which side ----
-  wire soon_valid, soon_final;  // a cycle before
-  logic valid, final_step;
-  wire first, side;
+  wire soon_valid, soon_final, soon_side;  // a cycle before
+  logic valid, final_step, side;
+  wire first;
 
   hg_valid_pipe #(
       .Stages(Ahead - 1)
@@ -141,17 +141,29 @@ module hg_mac_sparse #(
   );
 
   hg_delay #(
-      .Width (2),
-      .Cycles(Ahead)
-  ) u_flags (
+      .Width (1),
+      .Cycles(Ahead - 1)
+  ) u_side (
       .clk_i(clk_i),
-      .x_i  ({step_q == '0, side_q}),
-      .y_o  ({first, side})
+      .x_i  (side_q),
+      .y_o  (soon_side)
   );
 
+  hg_delay #(
+      .Width (1),
+      .Cycles(Ahead)
+  ) u_first (
+      .clk_i(clk_i),
+      .x_i  (step_q == '0),
+      .y_o  (first)
+  );
+
+  // The side changes with a step alone. Without that condition synthesis may take the register of the accumulators'
+  // address into their memory, which then has no address in common for reading and writing: twice the LUT RAM.
   always_ff @(posedge clk_i) begin
     valid      <= soon_valid && !rst_i;
     final_step <= soon_final;
+    if (soon_valid) side <= soon_side;
   end
 
   // ---- the shown elements ----

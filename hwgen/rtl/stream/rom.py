@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 
-SHALLOW = 64
-"""Words that are a LUT or a few a bit, on every family; more can become block RAM."""
+from hwgen.cost.memories import rom_in_blocks
 
 SPREAD = 64
-"""Bits of a wide shallow memory that read a register of the address of their own."""
+"""Bits of a wide memory in logic that read a register of the address of their own."""
+
+
+def is_logic(words: Sequence[int]) -> bool:
+    """Return whether constants are cheaper in logic than in block RAM, by the rule that yosys follows for UltraScale+.
+
+    Bits that are the same in all words cost nothing; a table that is not full is filled up with zeros.
+    """
+    ones = reduce(or_, words)
+    full = len(words) & (len(words) - 1) == 0
+    live = ones ^ reduce(and_, words) if full else ones
+    return rom_in_blocks(live.bit_count(), len(words)) == 0
 
 
 def rom_text(
@@ -17,7 +29,8 @@ def rom_text(
     """Return a memory's module: synchronous read, contents inline.
 
     A read of two cycles has a second register behind the memory, since the output of a block RAM is slow; in a
-    shallow memory, which is logic, the address has it instead, which is narrower. A single word is a constant.
+    memory that is logic (`is_logic`) the address has it instead: it is narrower, and what makes the address is not
+    mixed up with the logic of every bit. A single word is a constant.
 
     Parameters
     ----------
@@ -26,7 +39,7 @@ def rom_text(
     width : bits of a word
     banner, title : comment lines
     cycles : from the address to the data, 1 or 2
-    spread : a shallow memory read in two cycles has a register of the address for every `SPREAD` bits: its bits go to
+    spread : logic read in two cycles has a register of the address for every `SPREAD` bits: its bits go to
         multipliers all over the device; with one register they are far from it, and from what they share of its logic
 
     Raises
@@ -55,7 +68,7 @@ def rom_text(
         lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
     elif cycles == 1:
         lines += _case("addr_i", "data_o", words, width)
-    elif len(words) <= SHALLOW and spread and width > SPREAD:
+    elif is_logic(words) and spread and width > SPREAD:
         for copy, low in enumerate(range(0, width, SPREAD)):
             part = min(SPREAD, width - low)
             parts = [word >> low & ((1 << part) - 1) for word in words]
@@ -63,7 +76,7 @@ def rom_text(
             lines += [f"  always_ff @(posedge clk_i) addr{copy}_q <= addr_i;", ""]
             lines += [*_case(f"addr{copy}_q", f"data_o[{low}+:{part}]", parts, part), ""]
         lines.pop()
-    elif len(words) <= SHALLOW:
+    elif is_logic(words):
         lines += [f"  logic [{bits - 1}:0] addr_q;", "  always_ff @(posedge clk_i) addr_q <= addr_i;", ""]
         lines += _case("addr_q", "data_o", words, width)
     else:
