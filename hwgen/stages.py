@@ -144,7 +144,8 @@ def compress(context: Context) -> None:
 
         spec = context.spec
         model = load_model(context.folder / "train" / "model.keras", trust=context.trust)
-        shop = Workshop(spec, context.data, context.progress)
+        notes = context.folder / "compress" / "search"
+        shop = Workshop(spec, context.data, context.progress, notes=notes)
         kept = spec.base_dir / spec.compress.weights if spec.compress.weights else None
         if kept and kept.exists() and not context.retrain:
             result = compressed_before(shop, model, kept)
@@ -154,6 +155,7 @@ def compress(context: Context) -> None:
             if kept and context.retrain:
                 keep(shop, before, result.model, kept, result.unmet)
         save_model(result.model, target)
+        shutil.rmtree(notes, ignore_errors=True)
         report |= {
             "compressed": result.metric,
             "sparsity": result.sparsity,

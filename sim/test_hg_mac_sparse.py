@@ -12,6 +12,7 @@ import pytest
 from engine_bench import every_stall_pattern, resets_in_flight, run_engine
 
 from hwgen.rtl.stream.sparse import schedule
+from hwgen.rtl.sv import flags
 from hwgen.sim.bench_lib import pack_elements
 
 NAMES = ("inputs", "outputs", "nonzero_percent", "results", "ways", "InWidth", "InSigned", "AccWidth")
@@ -44,11 +45,12 @@ class Sparse:
         plan = self.plan = schedule(self.w, shape["results"], shape["ways"])
         bias_bits = int(draw.integers(1, 10))
         self.shifts = int(draw.integers(0, 4)), int(draw.integers(0, 4))
-        self.parameters = {name: shape[name] for name in ("InWidth", "InSigned", "AccWidth")}
+        self.parameters: dict[str, Any] = {name: shape[name] for name in ("InWidth", "InSigned", "AccWidth")}
         self.parameters |= {"Ways": plan.ways, "Banks": plan.banks, "BankDepth": plan.bank_depth}
         self.parameters |= {"Results": plan.results, "Accs": plan.accs, "Spill": int(plan.spill)}
         self.parameters |= {"Cycles": plan.cycles, "WeightWidth": plan.weight_width}
         self.parameters |= {"ProductShift": self.shifts[0], "BiasWidth": bias_bits, "BiasShift": self.shifts[1]}
+        self.parameters |= {"Filled": flags(plan.filled)}
         self.cycles, self.words, self.word_width = plan.cycles, plan.words, plan.word_bits
         self.bias = draw.integers(-(1 << bias_bits - 1), 1 << bias_bits - 1, o)
         self.biases = [pack_elements(row, bias_bits) for row in self.beats(self.bias)]

@@ -51,7 +51,7 @@ PRIOR: dict[str, float] = {
     "handshake": 2,
     "lane": 2,
     "lane_gate": 1,
-    "lane_seen": 4,
+    "lane_seen": 2,
     "lane_select": 1,
     "lane_sum": 1,
     "mac": 5,

@@ -231,12 +231,13 @@ def _sparse(counts: Counts, network: net.Network, stage: net.SparseEngine) -> No
     x_width = width + (not source.signed)
     _products(counts, lanes, x_width, plan.weight_width, acc)
     sums = memories.ram(acc, 2 << acc_bits, ports=2)
-    used = lanes + int((plan.acc >= plan.accs).any(axis=0).sum())  # a lane that lends nothing has one set
+    sets = plan.filled.any(axis=2)  # a lane that lends nothing has one set
+    used, partial = int(sets.sum()), int((sets & ~plan.filled.all(axis=2)).sum())
     counts.lut += used * sums.lut
-    counts.ff += used * (2 * plan.accs + (acc * (2 << acc_bits) if sums.logic else 0))
+    counts.ff += used * (plan.accs + (acc * (2 << acc_bits) if sums.logic else 0))
     counts.add(lane_sum=used * acc, lane_seen=used * plan.accs, lane=used)
     if terms > 3:  # of up to three terms the sum's own LUTs have inputs left for "nothing was added here"
-        counts.add(lane_gate=used * acc)
+        counts.add(lane_gate=partial * acc)
     if sums.logic:
         counts.add(lane_select=used * acc)
     _schedule_rom(counts, stage, bank_levels, ahead)

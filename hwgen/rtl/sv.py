@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwgen.fixed import bits_for
+from hwgen.fixed import IntArray, bits_for
 from hwgen.rtl.wires import Literal, Op
 
 
@@ -18,6 +18,14 @@ def parameter(value: int) -> str:
     if 0 <= value < 1 << 31:
         return str(value)
     return f"64'sd{value}" if value >= 0 else f"-64'sd{-value}"
+
+
+def flags(values: IntArray) -> str:
+    """Return a literal of one bit a value, the first one at the least significant end; ``'1`` if all are set."""
+    ones = values.ravel().astype(bool).tolist()
+    if all(ones):
+        return "'1"
+    return f"{len(ones)}'h{sum(1 << k for k, one in enumerate(ones) if one):0{-(-len(ones) // 4)}x}"
 
 
 def slice_of(low: int, width: int) -> str:

@@ -144,6 +144,46 @@ def test_a_search_saves_bits_and_equal_seeds_agree(tmp_path, weights, method):
     assert row["bits"]["relu1"] == {"activation": 6}  # activations are left alone unless asked for
 
 
+@pytest.mark.parametrize("method", [GREEDY | {"trials": 4}, BAYESIAN | {"tune_epochs": 1}])
+def test_an_interrupted_search_goes_on_and_finds_the_same(tmp_path, weights, method, monkeypatch):
+    plan, trainings, most = {"search": SEARCH | method}, [], 99
+    train = Workshop.finetune
+
+    def counted(shop, *args, **more):
+        if len(trainings) == most:
+            raise KeyboardInterrupt
+        trainings.append(args[2])
+        return train(shop, *args, **more)
+
+    monkeypatch.setattr(Workshop, "finetune", counted)
+
+    def noted(folder):
+        shop, model = trained(tmp_path, weights, plan)
+        shop.notes = tmp_path / folder
+        return shop, model
+
+    plain = compress_model(*trained(tmp_path, weights, plan))
+    trainings.clear()
+    whole = compress_model(*noted("whole"))
+    expected, most = trainings[:], 2
+    trainings.clear()
+    with pytest.raises(KeyboardInterrupt):
+        compress_model(*noted("notes"))
+    assert trainings == expected[:2] and len(expected) > 3
+    (tmp_path / "notes" / f"{'0' * 32}.part").write_bytes(b"half")  # what a kill leaves behind
+    most = 99
+    resumed = compress_model(*noted("notes"))
+    assert trainings == expected  # the two that were done were not done again
+    for other in (plain, whole):
+        assert resumed.steps == other.steps
+        assert all((a == b).all() for a, b in zip(other.model.get_weights(), resumed.model.get_weights(), strict=True))
+    shop, model = noted("notes")
+    shop.spec = shop.spec.model_copy(update={"train": shop.spec.train.model_copy(update={"seed": 8})})
+    most = len(trainings)
+    with pytest.raises(KeyboardInterrupt):  # another seed: other trainings
+        compress_model(shop, model)
+
+
 def test_a_floor_out_of_reach_ends_with_the_best_found(tmp_path, weights):
     shop, model = trained(tmp_path, weights, {"search": SEARCH | {"max_drop": None, "floor": 1.01}})
     result = compress_model(shop, model)

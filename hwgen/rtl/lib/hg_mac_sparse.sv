@@ -31,6 +31,8 @@ module hg_mac_sparse #(
     parameter int unsigned BiasWidth    = 8,     // bits of a bias, signed, >= 1
     parameter int unsigned BiasShift    = 0,     // zeros below a bias
     parameter int unsigned AccWidth     = 24,    // bits of a result, signed, >= 1
+    // for each lane, for results r and then, with Spill, r - 1, for each accumulator: whether any step adds to it
+    parameter bit [Ways*Results*(Spill ? 2 : 1)*Accs-1:0] Filled = '1,
     localparam int unsigned AddrWidth = Cycles > 1 ? $clog2(Cycles) : 1,
     localparam int unsigned BeatWidth = Accs > 1 ? $clog2(Accs) : 1,
     localparam int unsigned PlaceBits = $clog2(BankDepth),                 // of a bank's address
@@ -309,33 +311,38 @@ module hg_mac_sparse #(
     always_ff @(posedge clk_i) product_q <= ProductWidth'(x * weight);
     wire signed [AccWidth-1:0] product = AccWidth'(product_q) <<< ProductShift;
 
-    // accumulators of one kind: two sides of Accs entries, and which of them hold a sum
+    // accumulators of one kind: two sides of Accs entries, and which of them the firing that runs has added to
     for (genvar k = 0; k < Sets; k++) begin : g_set
-      logic signed [AccWidth-1:0] sum_q [2 << AccBits];
-      logic [Accs-1:0] seen0_q;
-      logic [Accs-1:0] seen1_q;
-
-      wire hit = valid && foreign == (k == 1);
-      wire [Accs-1:0] mark = hit ? Accs'(1) << acc : '0;
-      wire [Accs-1:0] seen = first ? '0 : side ? seen1_q : seen0_q;
-      wire [Accs-1:0] filled = drain_side_q ? seen1_q : seen0_q;
-      wire [AccBits:0] write_at, read_at;
-      if (AccBits > 0) begin : g_at
-        assign write_at = {side, acc};
-        assign read_at  = {drain_side_q, beat_q};
-      end else begin : g_side
-        assign write_at = side;
-        assign read_at  = drain_side_q;
-      end
-
-      always_ff @(posedge clk_i) begin
-        if (hit) sum_q[write_at] <= ((seen & mark) != '0 ? sum_q[write_at] : '0) + product;
-        if (valid && !side) seen0_q <= seen | mark;
-        if (valid && side) seen1_q <= seen | mark;
-      end
-
       localparam int unsigned Result = (l + Results - k) % Results;
-      assign g_result[Result].terms[(Way*Sets+k)*AccWidth+:AccWidth] = filled[beat_q] ? sum_q[read_at] : '0;
+      localparam bit [Accs-1:0] Sums = Filled[(l*Sets+k)*Accs+:Accs];
+      wire [AccWidth-1:0] term;
+      assign g_result[Result].terms[(Way*Sets+k)*AccWidth+:AccWidth] = term;
+
+      if (Sums == '0) begin : g_none
+        assign term = '0;
+      end else begin : g_sums
+        logic signed [AccWidth-1:0] sum_q[2 << AccBits];
+        logic [Accs-1:0] seen_q;
+
+        wire hit = valid && foreign == (k == 1);
+        wire [Accs-1:0] mark = hit ? Accs'(1) << acc : '0;
+        wire [Accs-1:0] seen = first ? '0 : seen_q;
+        wire [AccBits:0] write_at, read_at;
+        if (AccBits > 0) begin : g_at
+          assign write_at = {side, acc};
+          assign read_at  = {drain_side_q, beat_q};
+        end else begin : g_side
+          assign write_at = side;
+          assign read_at  = drain_side_q;
+        end
+
+        always_ff @(posedge clk_i) begin
+          if (hit) sum_q[write_at] <= ((seen & mark) != '0 ? sum_q[write_at] : '0) + product;
+          if (valid) seen_q <= seen | mark;
+        end
+
+        assign term = Sums == '1 || Sums[beat_q] ? sum_q[read_at] : '0;
+      end
     end
   end
 

@@ -131,6 +131,7 @@ def _engine(emission: Emission, stage: net.Engine) -> None:
                 for n in post_inputs
             ],
             coefficients=[(key, memories[key][1]) for key in stage.coefficients],
+            filled=sv.flags(stage.schedule.filled) if isinstance(stage, net.SparseEngine) else "",
         )
     )
     emission.files.add(f"{name}.sv", text)

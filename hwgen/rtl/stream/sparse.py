@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from hwgen.fixed import IntArray
 from hwgen.rtl.stream.colouring import Colouring
@@ -44,7 +45,8 @@ class SparseSchedule:
     addresses : IntArray (cycles, ways * banks)
     weights, bank, acc : IntArray (cycles, lanes)
         A lane's weight (0: idle), the bank of its way that it reads, the accumulator it adds to (from `accs` on: for
-        the result before its own). Lane: way * results + result.
+        the result before its own). Lane: way * results + result. An idle step adds its zero to an accumulator that
+        gets no product, if there is one.
     weight_width : int
         Bits of a weight, signed.
     nonzero : int
@@ -76,6 +78,13 @@ class SparseSchedule:
     def cycles(self) -> int:
         """Steps of a firing (T)."""
         return len(self.addresses)
+
+    @cached_property
+    def filled(self) -> IntArray:
+        """Whether any step adds to an accumulator, 1 or 0: (lanes, 1 + spill, accs)."""
+        found = np.zeros((self.lanes, (1 + self.spill) * self.accs), dtype=np.int64)
+        found[np.broadcast_to(np.arange(self.lanes), self.acc.shape), self.acc] = 1
+        return found.reshape(self.lanes, 1 + self.spill, self.accs)
 
     @property
     def ideal_cycles(self) -> int:
@@ -217,6 +226,7 @@ def schedule(weights: IntArray, results: int, ways: int = 1, banks: int | None =
     value[steps, lane] = weights[element, output]
     source[steps, lane] = bank[element] % banks
     target[steps, lane] = shares.acc[output] + accs * shares.lent
+    _clear_when_idle(target, value != 0, accs)
     addresses = np.zeros((count, shares.ways * banks), dtype=np.int64)
     addresses[steps, bank[element]] = address[element]
     select = np.full(shares.ways * banks * depth, -1, dtype=np.int64)
@@ -240,3 +250,22 @@ def schedule(weights: IntArray, results: int, ways: int = 1, banks: int | None =
         weight_width=max((-low - 1).bit_length(), high.bit_length()) + 1,
         nonzero=len(element),
     )
+
+
+def _clear_when_idle(target: IntArray, works: npt.NDArray[np.bool_], accs: int) -> None:
+    """Let idle steps add nothing to accumulators that no product goes to: those then hold a zero, not an old sum.
+
+    Parameters
+    ----------
+    target : IntArray (cycles, lanes)
+        A lane's accumulator; those of idle steps are changed.
+    works : (cycles, lanes)
+        Whether a lane multiplies.
+    accs : int
+        Accumulators a lane; a lane that works for the result before its own has as many more.
+    """
+    for lane, (own, busy) in enumerate(zip(target.T, works.T, strict=True)):
+        lends = bool((own[busy] >= accs).any())
+        empty = np.setdiff1d(np.arange(accs * (1 + lends)), own[busy])
+        idle = np.flatnonzero(~busy)[: len(empty)]
+        target[idle, lane] = empty[: len(idle)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwgen.train.compress.bits import Place, by_layer, narrowed, widths_of
 from hwgen.train.compress.judge import Judge, Score, cost_function
+from hwgen.train.compress.notebook import Notebook, settings_of
 from hwgen.train.compress.workshop import Workshop
 from hwgen.train.loop import History
 
@@ -50,6 +51,7 @@ class Search:
     model: keras.Model
     score: Score
     start: Score
+    notebook: Notebook
     trials: list[Trial] = field(default_factory=list)
     history: History = field(default_factory=dict)
     unmet: str | None = None
@@ -79,7 +81,8 @@ class Search:
         before, weights = self.judge.score(model), model.get_weights()
         if not epochs:
             return model, before
-        for key, values in self.shop.finetune(model, epochs, message).items():
+        trained = self.notebook.train(model, epochs, lambda: self.shop.finetune(model, epochs, message))
+        for key, values in trained.items():
             self.history.setdefault(key, []).extend(values)
         after = self.judge.score(model)
         # Equal metrics: the trained one, whose weights sit better on their grid.
@@ -126,7 +129,8 @@ def search_bits(shop: Workshop, before: keras.Model, model: keras.Model, plan: B
         limit = judge.worth(plan.floor)
     else:
         limit = judge.worth(first.metric) - (MAX_DROP if plan.max_drop is None else plan.max_drop)
-    search = Search(shop, plan, judge, limit, model, judge.score(model), first)
+    notebook = Notebook(shop.notes, settings_of(shop.spec, judge.task, shop.teacher) if shop.notes else "")
+    search = Search(shop, plan, judge, limit, model, judge.score(model), first, notebook)
     if not search.under_ceiling and not search.holds(search.score):
         search.model, search.score = search.tuned(model, epochs, "reaching the floor")
     if search.under_ceiling or search.holds(search.score):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwgen.errors import ModelError, SpecError
@@ -24,12 +25,14 @@ class Workshop:
     Parameters
     ----------
     teacher : in floats, whose outputs every fine-tuning follows; None: labels alone
+    notes : folder where a search notes what it has trained, to go on there if it is interrupted; None: nowhere
     """
 
     spec: ModelSpec
     data: DataSet | None
     progress: Progress = silent
     teacher: keras.Model | None = None
+    notes: Path | None = None
 
     def where(self, key: str) -> str:
         """Return ``model.yaml:12: compress.<key>`` for a message."""

@@ -88,7 +88,8 @@ module residual_c2 (
       .ProductShift(0),
       .BiasWidth   (1),
       .BiasShift   (0),
-      .AccWidth    (12)
+      .AccWidth    (12),
+      .Filled      (8'hdd)
   ) u_mac (
       .clk_i      (clk_i),
       .rst_i      (rst_i),
