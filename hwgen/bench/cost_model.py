@@ -1,4 +1,4 @@
-"""Predicted against synthesized cost, design by design (an hour; minutes when the syntheses are kept).
+"""Predicted against synthesized cost, design by design (20 minutes; seconds when the syntheses are kept).
 
     python -m hwgen.bench.cost_model [--calibrate]
 

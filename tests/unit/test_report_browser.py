@@ -1,4 +1,4 @@
-"""report.html, and the page of `hwgen compare`, in a real browser: no network, no message, nothing wider than it."""
+"""report.html and the pages of `hwgen compare` and `hwgen explore` in a real browser: no network, nothing wider than it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hwgen.compare import Comparison, compare
 from hwgen.compare.column import failed_column
 from hwgen.compare.page import write_page
 from hwgen.errors import SpecError
+from hwgen.explore.page import page_html
+from hwgen.explore.results import Exploration, Trial
 from hwgen.files import json_bytes
 
 pytestmark = pytest.mark.browser
@@ -155,4 +157,52 @@ def test_the_comparison_renders(browser, comparison) -> None:
     shades = page.locator("#survey svg.shape path").evaluate_all("all => all.map(e => getComputedStyle(e).fill)")
     assert len(shades) == len(set(shades)) == 3
     assert not told and asked == [comparison.as_uri()]
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def exploration(tmp_path_factory) -> Path:
+    """The page of a search over three axes: a front of three trials, one that others beat, one that failed."""
+    trials = []
+    for number, (accuracy, latency, lut) in enumerate(
+        [(0.9, 2.0, 4000), (0.95, 4.0, 9000), (0.8, 1.0, 900), (0.7, 5, 9e3)]
+    ):
+        values = {
+            "hardware.reuse_factor": 1 << number,
+            "model.args.width": 0.25 * number,
+            "compress.bits": "<b>wide</b>",
+        }
+        figures = {"accuracy": accuracy, "latency_us": latency, "lut": lut}
+        trials.append(Trial(number, "done", values, figures, accuracy - 0.01, None, None))
+    trials.append(Trial(4, "failed", trials[0].values, None, None, None, "killed by signal 9; " * 12))
+    aims = {"accuracy": "max", "latency_us": "min", "lut": "min"}
+    folder = tmp_path_factory.mktemp("explore")
+    found = Exploration("a_search", folder, aims, "accuracy", "validation", 1, tuple(trials), (1, 0, 2))
+    (folder / "explore.html").write_text(page_html(found))
+    return folder / "explore.html"
+
+
+def test_the_exploration_renders(browser, exploration) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    told: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(exploration.as_uri())
+    boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for selector in ("h1", "#front table", "#trials table"):
+            box = page.locator(selector).first.bounding_box()
+            assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
+        plots = page.locator("figure svg").evaluate_all(boxes)
+        assert len(plots) == 3, "a plot for each pair of objectives"
+        assert all(w > 100 and h > 80 and x >= 0 and x + w <= width for x, _, w, h in plots)
+    assert page.locator("#front tbody tr").count() == 3 and page.locator("#trials tbody tr").count() == 5
+    assert "killed by signal 9" in page.locator("#trials .text-bad").inner_text()
+    assert page.locator("b").count() == 0, "what the user wrote is text"
+    assert not told and asked == [exploration.as_uri()]
     context.close()
