@@ -1,4 +1,4 @@
-"""report.html and the pages of `hwgen compare` and `hwgen explore` in a real browser: no network, nothing wider than it."""
+"""report.html and the pages of `hwgen compare` and `hwgen explore`, in a real browser, without network."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def exploration(tmp_path_factory) -> Path:
         values = {
             "hardware.reuse_factor": 1 << number,
             "model.args.width": 0.25 * number,
-            "compress.bits": "<b>wide</b>",
+            "compress.bits": f"<b>{number}</b>",
         }
         figures = {"accuracy": accuracy, "latency_us": latency, "lut": lut}
         trials.append(Trial(number, "done", values, figures, accuracy - 0.01, None, None))
