@@ -29,6 +29,10 @@ def check_schedule(plan: SparseSchedule, weights: np.ndarray, seed: int = 0) -> 
     np.testing.assert_array_equal(plan.apply(x), x @ weights)
     assert plan.cycles >= plan.accs and len(np.unique(plan.order)) == plan.outputs
     assert len(plan.words) == plan.cycles and max(plan.words) < 1 << plan.word_bits
+    for target, weight in zip(plan.acc.T, plan.weights.T, strict=True):  # idle steps clear what no product goes to
+        worked = set(target[weight != 0].tolist())
+        empty = plan.accs * (1 + (max(worked, default=0) >= plan.accs)) - len(worked)
+        assert len(set(target.tolist()) - worked) == min(empty, int((weight == 0).sum()))
     held = plan.select[plan.select >= 0]
     assert len(np.unique(held)) == len(held)
 

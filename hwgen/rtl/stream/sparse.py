@@ -140,7 +140,7 @@ class SparseSchedule:
         return result
 
     def apply(self, x: IntArray) -> IntArray:
-        """Return the matrix times `x`, computed as the hardware does, step by step.
+        """Return the matrix times `x`, computed as the hardware does, step by step, over what a firing before left.
 
         Parameters
         ----------
@@ -152,13 +152,16 @@ class SparseSchedule:
         """
         x = np.asarray(x, dtype=np.int64)
         operand = np.where(self.select >= 0, x[..., np.maximum(self.select, 0)], 0)
-        sums = np.zeros((*x.shape[:-1], self.lanes, self.accs * (1 + self.spill)), dtype=np.int64)
+        sums = np.full((*x.shape[:-1], self.lanes, self.accs * (1 + self.spill)), 12345)
+        seen = np.zeros(sums.shape[-2:], dtype=bool)
         lane, places = np.arange(self.lanes), np.arange(self.ways * self.banks) * self.bank_depth
         for t in range(self.cycles):
             shown = operand[..., places + self.addresses[t]]
-            sums[..., lane, self.acc[t]] += (
-                shown[..., lane // self.results * self.banks + self.bank[t]] * self.weights[t]
-            )
+            product = shown[..., lane // self.results * self.banks + self.bank[t]] * self.weights[t]
+            at = lane, self.acc[t]
+            sums[(..., *at)] = np.where(seen[at], sums[(..., *at)], 0) + product
+            seen[at] = True
+        sums *= self.filled.reshape(seen.shape)
         joined = sums.reshape(*x.shape[:-1], self.ways, self.results, -1).sum(axis=-3)
         leaving = joined[..., : self.accs]
         if self.spill:
