@@ -73,7 +73,8 @@ def place(folder: Path, part: Part, progress: Progress, limits: Limits) -> CostT
             progress("nextpnr: placing and routing", None)
             report = work.nextpnr()
         except (ProofError, OutputError) as error:
-            reason = _reason(error, limits)
+            log = Path(scratch) / "nextpnr.log"
+            reason = why_failed(error, limits, log.read_text(errors="replace") if log.is_file() else "")
             return CostTable("placed", "nextpnr", part.name, tool, "FAILED", reason, seconds=time.monotonic() - start)
     return _table(part, tool, design, instances, report, time.monotonic() - start)
 
@@ -259,13 +260,17 @@ def _table(
     return CostTable("placed", "nextpnr", part.name, tool, "DONE", note, total, (), details, s)
 
 
-def _reason(error: ProofError | OutputError, limits: Limits) -> str:
+def why_failed(error: ProofError | OutputError, limits: Limits, log: str) -> str:
+    """Return in words why there is no placement, from the error of the process and nextpnr's log."""
     text = f"{error.what} {error.found or ''}"
     if "did not end" in text or "out of time" in text:
         return f"yosys and nextpnr did not end within {limits.place_seconds:g} s and were stopped"
     if re.search(r"bad_alloc|MemoryError|[Oo]ut of memory|Cannot allocate", text):
         return f"out of memory: more than {limits.memory_mb} MB"
     if full := re.search(r"no BELs remaining to implement cell type '(\w+)'", text):
-        return f"the part is too small: nextpnr finds no place for all {full.group(1)}"
+        cell = full.group(1)
+        counted = re.search(rf"\b{cell}:\s*(\d+)/\s*(\d+)", log)
+        by = f": {counted.group(1)} are needed, it has {counted.group(2)}" if counted else ""
+        return f"the part is too small: nextpnr finds no place for all {cell}{by}"
     last = [line.strip() for line in (error.found or "").splitlines() if "ERROR" in line]
     return last[-1] if last else error.what

