@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,35 +60,41 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     return {name: page_of(folder) for name, folder in folders.items()}
 
 
-@pytest.mark.parametrize("name", ["stream", "unrolled", "failed", "stopped"])
-def test_the_page_renders(browser, pages, name) -> None:
-    context = browser.new_context(offline=True, viewport={"width": WIDTHS[0], "height": 900})
+@contextmanager
+def opened(browser, path: Path):
+    """Open a page without network; at the end, fail if it said anything on the console or asked for another file."""
+    context = browser.new_context(offline=True)
     page = context.new_page()
     told: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: told.append(message.text))
     page.on("pageerror", lambda error: told.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(pages[name].as_uri())
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        names = [f"#{s} h2" for s in SECTIONS]
-        for selector in ["h1", "#verdict strong", "#figures dd", "#not-checked li", *names]:
-            box = page.locator(selector).first.bounding_box()
-            assert box and box["width"] > 10 and box["height"] > 10, selector
-            assert box["x"] >= 0 and box["x"] + box["width"] <= width, selector
-        boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.width, b.height])"
-        sizes = page.locator("svg").evaluate_all(boxes)
-        assert len(sizes) >= 5 and all(w > 40 and h > 3 for w, h in sizes)
-        filled = page.locator("svg .value").evaluate_all(boxes)
-        assert len(filled) >= 4 and all(w > 0 and h > 0 for w, h in filled)
-    assert (
-        page.locator("#verdict").evaluate("e => getComputedStyle(e).borderLeftStyle") == "solid"
-    )  # the style is there
-    assert not told
-    assert asked == [pages[name].as_uri()]
+    page.goto(path.as_uri())
+    yield page
+    assert not told and asked == [path.as_uri()]
     context.close()
+
+
+@pytest.mark.parametrize("name", ["stream", "unrolled", "failed", "stopped"])
+def test_the_page_renders(browser, pages, name) -> None:
+    with opened(browser, pages[name]) as page:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            names = [f"#{s} h2" for s in SECTIONS]
+            for selector in ["h1", "#verdict strong", "#figures dd", "#not-checked li", *names]:
+                box = page.locator(selector).first.bounding_box()
+                assert box and box["width"] > 10 and box["height"] > 10, selector
+                assert box["x"] >= 0 and box["x"] + box["width"] <= width, selector
+            boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.width, b.height])"
+            sizes = page.locator("svg").evaluate_all(boxes)
+            assert len(sizes) >= 5 and all(w > 40 and h > 3 for w, h in sizes)
+            filled = page.locator("svg .value").evaluate_all(boxes)
+            assert len(filled) >= 4 and all(w > 0 and h > 0 for w, h in filled)
+        assert (
+            page.locator("#verdict").evaluate("e => getComputedStyle(e).borderLeftStyle") == "solid"
+        )  # the style is there
 
 
 def test_the_page_prints_and_follows_the_system(browser, pages) -> None:
@@ -126,38 +133,31 @@ def comparison(pages, tmp_path_factory) -> Path:
 
 
 def test_the_comparison_renders(browser, comparison) -> None:
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    told: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(comparison.as_uri())
-    boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for selector in (
-            "#survey table",
-            "#figures h2",
-            "#scatter svg",
-            "#robustness svg.lines",
-            "#all table",
-            "#here h2",
-        ):
-            box = page.locator(selector).first.bounding_box()
-            assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
-        bars = page.locator("#figures svg.bar .c0").evaluate_all(boxes)
-        assert len(bars) == 4 and all(w > 5 and h > 5 for _, _, w, h in bars)
-        labels = page.locator("svg.scatter text.label").evaluate_all(boxes)
-        (x, y, w, h) = page.locator("svg.scatter .frame").evaluate_all(boxes)[0]
-        assert len(labels) == 2, "a build each that has figures"
-        assert all(x <= a and a + c <= x + w and y <= b and b + d <= y + h for a, b, c, d in labels), "inside the plot"
-    shades = page.locator("#survey svg.shape path").evaluate_all("all => all.map(e => getComputedStyle(e).fill)")
-    assert len(shades) == len(set(shades)) == 3
-    assert not told and asked == [comparison.as_uri()]
-    context.close()
+    with opened(browser, comparison) as page:
+        boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for selector in (
+                "#survey table",
+                "#figures h2",
+                "#scatter svg",
+                "#robustness svg.lines",
+                "#all table",
+                "#here h2",
+            ):
+                box = page.locator(selector).first.bounding_box()
+                assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
+            bars = page.locator("#figures svg.bar .c0").evaluate_all(boxes)
+            assert len(bars) == 4 and all(w > 5 and h > 5 for _, _, w, h in bars)
+            labels = page.locator("svg.scatter text.label").evaluate_all(boxes)
+            (x, y, w, h) = page.locator("svg.scatter .frame").evaluate_all(boxes)[0]
+            assert len(labels) == 2, "a build each that has figures"
+            assert all(x <= a and a + c <= x + w and y <= b and b + d <= y + h for a, b, c, d in labels), (
+                "inside the plot"
+            )
+        shades = page.locator("#survey svg.shape path").evaluate_all("all => all.map(e => getComputedStyle(e).fill)")
+        assert len(shades) == len(set(shades)) == 3
 
 
 @pytest.fixture(scope="module")
@@ -183,26 +183,17 @@ def exploration(tmp_path_factory) -> Path:
 
 
 def test_the_exploration_renders(browser, exploration) -> None:
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    told: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(exploration.as_uri())
-    boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for selector in ("h1", "#front table", "#trials table"):
-            box = page.locator(selector).first.bounding_box()
-            assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
-        plots = page.locator("figure svg").evaluate_all(boxes)
-        assert len(plots) == 3, "a plot for each pair of objectives"
-        assert all(w > 100 and h > 80 and x >= 0 and x + w <= width for x, _, w, h in plots)
-    assert page.locator("#front tbody tr").count() == 3 and page.locator("#trials tbody tr").count() == 5
-    assert "killed by signal 9" in page.locator("#trials .text-bad").inner_text()
-    assert page.locator("b").count() == 0, "what the user wrote is text"
-    assert not told and asked == [exploration.as_uri()]
-    context.close()
+    with opened(browser, exploration) as page:
+        boxes = "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for selector in ("h1", "#front table", "#trials table"):
+                box = page.locator(selector).first.bounding_box()
+                assert box and box["width"] > 100 and box["height"] > 15 and box["x"] >= 0, selector
+            plots = page.locator("figure svg").evaluate_all(boxes)
+            assert len(plots) == 3, "a plot for each pair of objectives"
+            assert all(w > 100 and h > 80 and x >= 0 and x + w <= width for x, _, w, h in plots)
+        assert page.locator("#front tbody tr").count() == 3 and page.locator("#trials tbody tr").count() == 5
+        assert "killed by signal 9" in page.locator("#trials .text-bad").inner_text()
+        assert page.locator("b").count() == 0, "what the user wrote is text"
