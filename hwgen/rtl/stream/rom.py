@@ -51,6 +51,7 @@ def rom_text(
         raise ValueError(f"{module}: a word does not fit {width} bits")
     bits = max(1, (len(words) - 1).bit_length())
     digits = -(-width // 4)
+    logic = is_logic(words)
     lines = [
         banner,
         "//",
@@ -68,7 +69,7 @@ def rom_text(
         lines += [f"  always_ff @(posedge clk_i) data_o <= {width}'h{words[0]:0{digits}x};"]
     elif cycles == 1:
         lines += _case("addr_i", "data_o", words, width)
-    elif is_logic(words) and spread and width > SPREAD:
+    elif logic and spread and width > SPREAD:
         for copy, low in enumerate(range(0, width, SPREAD)):
             part = min(SPREAD, width - low)
             parts = [word >> low & ((1 << part) - 1) for word in words]
@@ -76,7 +77,7 @@ def rom_text(
             lines += [f"  always_ff @(posedge clk_i) addr{copy}_q <= addr_i;", ""]
             lines += [*_case(f"addr{copy}_q", f"data_o[{low}+:{part}]", parts, part), ""]
         lines.pop()
-    elif is_logic(words):
+    elif logic:
         lines += [f"  logic [{bits - 1}:0] addr_q;", "  always_ff @(posedge clk_i) addr_q <= addr_i;", ""]
         lines += _case("addr_q", "data_o", words, width)
     else:

@@ -23,6 +23,9 @@ from hwgen.fixed import IntArray
 from hwgen.rtl.stream.colouring import Colouring
 from hwgen.rtl.stream.sharing import shares_of, shares_together
 
+OLD_SUM = 12345
+"""What `SparseSchedule.apply` finds in every accumulator: anything but the zero that a mistake could hide behind."""
+
 
 @dataclass(frozen=True, eq=False)
 class SparseSchedule:
@@ -152,7 +155,7 @@ class SparseSchedule:
         """
         x = np.asarray(x, dtype=np.int64)
         operand = np.where(self.select >= 0, x[..., np.maximum(self.select, 0)], 0)
-        sums = np.full((*x.shape[:-1], self.lanes, self.accs * (1 + self.spill)), 12345)
+        sums = np.full((*x.shape[:-1], self.lanes, self.accs * (1 + self.spill)), OLD_SUM)
         seen = np.zeros(sums.shape[-2:], dtype=bool)
         lane, places = np.arange(self.lanes), np.arange(self.ways * self.banks) * self.bank_depth
         for t in range(self.cycles):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwgen.digests import code_digest, digest_of, package_versions
-from hwgen.train.compress.kept import layers_of
 from hwgen.train.loop import History
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Notebook:
         return history
 
     def _key(self, model: keras.Model, epochs: int) -> str:
-        total = hashlib.sha256(digest_of([self.settings, epochs, layers_of(model)]).encode())
+        total = hashlib.sha256(digest_of([self.settings, epochs, model.to_json()]).encode())
         for values in model.get_weights():
             total.update(np.ascontiguousarray(values).tobytes())
         return total.hexdigest()[:32]
